@@ -1,0 +1,1 @@
+"""Boards as data, and the tool that flashes them."""

@@ -1,0 +1,1 @@
+"""The translator between sealed MQTT messages and an authorization server."""

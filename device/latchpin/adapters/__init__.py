@@ -1,0 +1,1 @@
+"""The hands: one part each, no decisions."""

@@ -1,0 +1,1 @@
+"""AES-CCM, HKDF and P-256: primitives, no protocol."""

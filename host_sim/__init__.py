@@ -1,0 +1,1 @@
+"""A world on one PC: device, broker, bridge, authorization server and MCP server."""

@@ -1,0 +1,1 @@
+"""The reference authorization server: FiPA-04 with PIN, PKCE and DPoP."""
