@@ -1,0 +1,152 @@
+"""The registry and the command line that writes it: what is refused, what survives, and that mosquitto reads the same hashes.
+
+Not for brokers at work: those stand in test_isolation.py and beside it.
+"""
+
+import multiprocessing
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from broker_bridge.registry import Registry, RegistryError, hash_mqtt_password, verify_mqtt_password
+
+PASSWORD_HASH = hash_mqtt_password(b"door")
+
+
+def a_point() -> bytes:
+    numbers = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
+    return numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "devices.toml")
+
+
+def test_an_enrolled_device_is_read_back_by_another_reader(registry: Registry):
+    public = a_point()
+    registry.enrol("lp-7f3k2m", public, PASSWORD_HASH, "kitchen door")
+    found = Registry(registry.path).get("lp-7f3k2m")
+    assert found is not None
+    assert (found.alias, found.public_key(1), found.public_key(2), found.revoked) == ("kitchen door", public, None, False)
+    assert found.mqtt_password_hash == PASSWORD_HASH
+
+
+def test_a_revoked_device_is_gone_for_a_reader_that_reloads(registry: Registry):
+    registry.enrol("lp-7f3k2m", a_point(), PASSWORD_HASH)
+    reader = Registry(registry.path)
+    assert reader.get("lp-7f3k2m") and not reader.reload()
+    registry.revoke("lp-7f3k2m")
+    assert reader.reload()
+    assert reader.get("lp-7f3k2m") is None
+    assert [entry.revoked for entry in reader.all()] == [True]
+    with pytest.raises(RegistryError):
+        registry.enrol("lp-7f3k2m", a_point(), PASSWORD_HASH)
+    registry.enrol("lp-7f3k2m", a_point(), PASSWORD_HASH, replace=True)
+    assert registry.get("lp-7f3k2m")
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["", "abc", "a" * 24, "-abcd", "abcd-", "Abcd", "ab+d", "ab#d", "ab/d", "$sys", "a\0bcd", "ab cd", "äbcd", "abcd\n",
+     "bridge", "bridge-2", "latchpin-bridge"],
+)  # fmt: skip
+def test_an_id_that_is_not_safe_in_a_topic_or_means_the_bridge_is_refused(registry: Registry, device: str):
+    with pytest.raises(RegistryError):
+        registry.enrol(device, a_point(), PASSWORD_HASH)
+    assert not registry.path.exists()
+
+
+def test_keys_that_are_no_points_and_hashes_of_another_form_are_refused(registry: Registry):
+    good = a_point()
+    off_curve = good[:63] + bytes([good[63] ^ 1])
+    for public in (b"", good[:63], good + b"\0", bytes(64), off_curve, b"\xff" * 64):
+        with pytest.raises(RegistryError):
+            registry.enrol("lp-7f3k2m", public, PASSWORD_HASH)
+    for stored in (
+        "",
+        "door",
+        "$6$x$y",
+        PASSWORD_HASH + "=",
+        PASSWORD_HASH + "\nbridge:",
+        PASSWORD_HASH.replace("$101$", "$100001$"),
+    ):
+        with pytest.raises(RegistryError):
+            registry.enrol("lp-7f3k2m", good, stored)
+    for alias in ("a" * 65, "two\nlines", "\x1b[31m"):
+        with pytest.raises(RegistryError):
+            registry.enrol("lp-7f3k2m", good, PASSWORD_HASH, alias)
+    for kid in (-1, 256):
+        with pytest.raises(RegistryError):
+            registry.enrol("lp-7f3k2m", good, PASSWORD_HASH, kid=kid)
+
+
+def test_two_devices_cannot_have_one_key(registry: Registry):
+    public = a_point()
+    registry.enrol("lp-first", public, PASSWORD_HASH)
+    with pytest.raises(RegistryError):
+        registry.enrol("lp-second", public, PASSWORD_HASH)
+
+
+def test_a_broken_file_is_refused_and_what_was_read_stays_in_force(registry: Registry):
+    registry.enrol("lp-7f3k2m", a_point(), PASSWORD_HASH)
+    good = registry.path.read_text()
+    for broken in ("[devices", "x = 1", good.replace("kid = 1", 'kid = "1"'), good.replace("revoked = false", "revoked = 0"),
+                   good.replace("lp-7f3k2m", "LP"), good + "\nx = 1\n", "\udcff"):  # fmt: skip
+        registry.path.write_bytes(broken.encode("utf-8", "surrogateescape"))
+        with pytest.raises(RegistryError) as refusal:
+            registry.reload()
+        assert "lp-7f3k2m" not in str(refusal.value)
+        assert registry.get("lp-7f3k2m")
+        with pytest.raises(RegistryError):
+            Registry(registry.path)
+
+
+def _enrol_some(path: Path, name: str) -> None:
+    registry = Registry(path)
+    for number in range(10):
+        registry.enrol(f"{name}-{number}", a_point(), PASSWORD_HASH)
+
+
+def test_writers_at_the_same_time_lose_nothing(tmp_path: Path):
+    path = tmp_path / "devices.toml"
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_enrol_some, args=(path, f"writer-{name}")) for name in "ab"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    assert len(Registry(path).all()) == 20
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["devices.toml", "devices.toml.lock"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
+def test_the_mode_of_the_file_survives_a_change(registry: Registry):
+    registry.enrol("lp-first", a_point(), PASSWORD_HASH)
+    registry.path.chmod(0o600)
+    registry.enrol("lp-second", a_point(), PASSWORD_HASH)
+    assert registry.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_password_is_verified_and_neither_it_nor_its_hash_prints(registry: Registry):
+    stored = hash_mqtt_password(b"open sesame")
+    assert stored != hash_mqtt_password(b"open sesame")
+    assert verify_mqtt_password(stored, b"open sesame")
+    assert not verify_mqtt_password(stored, b"open sesame ")
+    assert not verify_mqtt_password("$7$101$x$y", b"open sesame")
+    assert stored not in repr(registry.enrol("lp-7f3k2m", a_point(), stored))
+
+
+@pytest.mark.skipif(not shutil.which("mosquitto_passwd"), reason="needs mosquitto_passwd: apt-get install mosquitto")
+def test_a_hash_that_mosquitto_passwd_made_is_understood(tmp_path: Path):
+    file = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", file, "lp-7f3k2m", "open sesame"], check=True)
+    name, stored = file.read_text().strip().split(":")
+    assert name == "lp-7f3k2m"
+    assert verify_mqtt_password(stored, b"open sesame")
+    assert not verify_mqtt_password(stored, b"open sesam")
