@@ -1,6 +1,7 @@
-"""C speed on CPython behind the names that `crypto/` and `wire/cbor.py` give: `cryptography` and `cbor2`.
+"""C speed on CPython behind the names that `crypto/` gives: `cryptography`.
 
-Not for boards: it is left out of package.json, of manifest.py and of the .mpy budget. Both paths face the same vectors and each other.
+Not for boards: it is left out of package.json, of manifest.py and of the .mpy budget. Both paths face the same vectors
+and each other. CBOR has no second engine: `cbor2` made strict takes as long as the decoder of the contract itself.
 """
 
 import hmac as _hmac
@@ -11,9 +12,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 _P256 = ec.SECP256R1()
+_ES256 = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
 
 
 def ticks_ms() -> int:
@@ -25,10 +27,59 @@ def ticks_diff(later: int, earlier: int) -> int:
 
 
 def aes_ecb(key: bytes, blocks: bytes) -> bytes:
-    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
+    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305, key stream and MAC of CCM
     return encryptor.update(blocks) + encryptor.finalize()
 
 
 def aes_cbc(key: bytes, blocks: bytes) -> bytes:
     encryptor = Cipher(algorithms.AES(key), modes.CBC(bytes(16))).encryptor()
     return encryptor.update(blocks) + encryptor.finalize()
+
+
+def hmac_sha256(key: bytes, data: bytes) -> bytes:
+    return _hmac.digest(key, data, "sha256")
+
+
+def hkdf_expand(prk: bytes, info: bytes, length: int) -> bytes:
+    return HKDFExpand(hashes.SHA256(), length, info).derive(prk)
+
+
+def ccm_encrypt(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes, tag_length: int) -> bytes:
+    return AESCCM(key, tag_length).encrypt(nonce, plaintext, aad)
+
+
+def ccm_decrypt(key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes, tag_length: int) -> bytes:
+    try:
+        return AESCCM(key, tag_length).decrypt(nonce, ciphertext, aad)
+    except InvalidTag:
+        raise ValueError("ccm tag") from None
+
+
+def p256_public_key(private: bytes) -> bytes:
+    numbers = _private(private).public_key().public_numbers()
+    return numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
+
+
+def p256_ecdh(private: bytes, public: bytes) -> bytes:
+    if len(public) not in (32, 64):
+        raise ValueError("p256 public key")
+    prefix = b"\x04" if len(public) == 64 else b"\x02"
+    try:
+        point = ec.EllipticCurvePublicKey.from_encoded_point(_P256, prefix + public)
+    except ValueError:
+        raise ValueError("p256 public key") from None
+    return _private(private).exchange(ec.ECDH(), point)
+
+
+def p256_sign(private: bytes, message: bytes) -> bytes:
+    r, s = utils.decode_dss_signature(_private(private).sign(message, _ES256))
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def _private(private: bytes) -> ec.EllipticCurvePrivateKey:
+    try:
+        if len(private) != 32:
+            raise ValueError
+        return ec.derive_private_key(int.from_bytes(private, "big"), _P256)
+    except ValueError:
+        raise ValueError("p256 private key") from None

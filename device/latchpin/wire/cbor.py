@@ -1,0 +1,164 @@
+"""CBOR as the contract allows it (RFC 8949, section 4.2.1): small, strict, one way to write each value.
+
+Not a CBOR library: no tags, floats, undefined, indefinite lengths; at most 4 containers deep, 32 items in each,
+integers from -2^53 to 2^53, map keys integer or text.
+"""
+
+from latchpin.wire.errors import ContractError, PeerError
+
+MAX_BYTES = 4096
+MAX_DEPTH = 4
+MAX_ITEMS = 32
+MAX_INT = 1 << 53
+
+
+def encode(value) -> bytes:
+    """Deterministic CBOR of None, bool, int, bytes, str, list or tuple, dict, within the limits above.
+
+    Raises ContractError: any other value.
+    """
+    out = bytearray()
+    _encode(out, value, MAX_DEPTH)
+    return bytes(out)
+
+
+def decode(data: bytes, max_bytes: int = MAX_BYTES):
+    """The one value that `data` (bytes, bytearray or memoryview) is the deterministic encoding of.
+
+    Raises PeerError: anything else, whatever the bytes are.
+    """
+    if len(data) > max_bytes:
+        raise PeerError("cbor: too long")
+    data = bytes(data)
+    value, end = _decode(data, 0, MAX_DEPTH)
+    if end != len(data):
+        raise PeerError("cbor: trailing bytes")
+    return value
+
+
+def _head(out, major, n):
+    if n < 24:
+        out.append(major << 5 | n)
+        return
+    power = 0
+    while n >> (8 << power):
+        power += 1
+    out.append(major << 5 | 24 + power)
+    out.extend(n.to_bytes(1 << power, "big"))
+
+
+def _encode(out, value, depth):
+    kind = type(value)
+    if value is None:
+        out.append(0xF6)
+    elif kind is bool:
+        out.append(0xF4 + value)
+    elif kind is int:
+        if not -MAX_INT <= value <= MAX_INT:
+            raise ContractError("cbor: integer")
+        if value < 0:
+            _head(out, 1, ~value)
+        else:
+            _head(out, 0, value)
+    elif isinstance(value, (bytes, bytearray)):
+        _head(out, 2, len(value))
+        out.extend(value)
+    elif isinstance(value, str):
+        raw = _utf8(value)
+        _head(out, 3, len(raw))
+        out.extend(raw)
+    elif isinstance(value, (list, tuple, dict)):
+        if not depth or len(value) > MAX_ITEMS:
+            raise ContractError("cbor: container")
+        if isinstance(value, dict):
+            _head(out, 5, len(value))
+            entries = []
+            for key in value:
+                if type(key) is not int and not isinstance(key, str):
+                    raise ContractError("cbor: key")
+                entries.append((encode(key), key))
+            for encoded, key in sorted(entries):
+                out.extend(encoded)
+                _encode(out, value[key], depth - 1)
+        else:
+            _head(out, 4, len(value))
+            for item in value:
+                _encode(out, item, depth - 1)
+    else:
+        raise ContractError("cbor: type")
+
+
+def _utf8(text):
+    try:
+        raw = text.encode()
+    except ValueError:
+        raise ContractError("cbor: text")
+    return raw
+
+
+def _decode(data, at, depth):
+    if at >= len(data):
+        raise PeerError("cbor: too short")
+    initial = data[at]
+    at += 1
+    if 0xF4 <= initial <= 0xF6:
+        return (False, True, None)[initial - 0xF4], at
+    major = initial >> 5
+    n = initial & 31
+    if major > 5 or n > 27:
+        raise PeerError("cbor: type")
+    if n > 23:
+        size = 1 << n - 24
+        end = at + size
+        if end > len(data):
+            raise PeerError("cbor: too short")
+        n = int.from_bytes(data[at:end], "big")
+        # Shortest head only (RFC 8949, section 4.2.1).
+        if n < (24 if size == 1 else 1 << 4 * size):
+            raise PeerError("cbor: not deterministic")
+        at = end
+    if major < 2:
+        if n + major > MAX_INT:
+            raise PeerError("cbor: integer")
+        return (~n if major else n), at
+    if major < 4:
+        end = at + n
+        if end > len(data):
+            raise PeerError("cbor: too short")
+        raw = data[at:end]
+        return (_text(raw) if major == 3 else raw), end
+    if not depth or n > MAX_ITEMS:
+        raise PeerError("cbor: container")
+    if major == 4:
+        items = []
+        for _ in range(n):
+            item, at = _decode(data, at, depth - 1)
+            items.append(item)
+        return items, at
+    mapping = {}
+    previous = b""
+    for _ in range(n):
+        start = at
+        key, at = _decode(data, at, 0)
+        encoded = data[start:at]
+        if encoded <= previous:
+            raise PeerError("cbor: not deterministic")
+        if type(key) is not int and not isinstance(key, str):
+            raise PeerError("cbor: key")
+        previous = encoded
+        mapping[key], at = _decode(data, at, depth - 1)
+    return mapping, at
+
+
+def _text(raw):
+    try:
+        text = str(raw, "utf-8")
+    except ValueError:
+        raise PeerError("cbor: text")
+    if len(text) != len(raw):
+        # MicroPython lets overlong forms, surrogates and numbers beyond U+10FFFF pass (RFC 3629, section 3).
+        for character in text:
+            n = ord(character)
+            if n > 0x10FFFF or 0xD800 <= n < 0xE000 or len(character.encode()) != 1 + (n > 0x7F) + (n > 0x7FF) + (n > 0xFFFF):
+                raise PeerError("cbor: text")
+    return text
