@@ -1,0 +1,546 @@
+"""The front door: an event in, effects out.
+
+Not for I/O, time or chance: they come as arguments. Which deed follows which event stands in authorization.py.
+"""
+
+from latchpin.agent import dpop, mcp, prompts
+from latchpin.agent.authorization import Authorization
+from latchpin.agent.conversation import Conversation
+from latchpin.agent.events import (
+    Answer,
+    Call,
+    Connect,
+    HttpAnswered,
+    HttpFailed,
+    KeyPressed,
+    LinkDown,
+    LinkUp,
+    Post,
+    Publish,
+    Received,
+    SetClock,
+    Show,
+    Started,
+    Store,
+)
+from latchpin.agent.pin_entry import PinEntry
+from latchpin.agent.token_keeper import TokenKeeper
+from latchpin.wire import errors, topics
+from latchpin.wire.errors import PeerError
+
+IDLE_MS = 30_000
+RECONNECT_S = (1, 300)
+BACK_OFF_S = (1, 60)
+LOCKED_POLL_S = 60
+MOST_SIGNATURES = 3
+MOST_ANSWER_BYTES = 8_192
+
+# Replies whose name alone says what happened.
+_REPLIES = {"PROMPT": "prompt", "CODE": "code", "TOKENS": "tokens"}
+
+
+class Agent:
+    """The mind of a device.
+
+    identity: `.device`, `.kid`, `.private`, `.public`, `.bridges` (adapters/settings.py); settings: the dict of settings.json;
+    random: bytes from a count; kept: what the journal held, or None.
+    """
+
+    def __init__(self, identity, settings: dict, random, kept: bytes | None = None):
+        self._identity = identity
+        self._settings = settings
+        self._random = random
+        self._talk = Conversation(identity, random)
+        self._tokens = TokenKeeper(random)
+        self.dropped = 0
+        if kept is not None:
+            try:
+                self._tokens.unpack(kept)
+            except PeerError:
+                self.dropped += 1
+                self._tokens.forget()
+        self._machine = Authorization(self)
+        self._effects = []
+        self._now_ms = 0
+        self._clock_s = 0
+        self._clock_at_ms = 0
+        self._wake_ms = None
+        self._wait_s = 0
+        self._nonces = [None, None]
+        self._offer = None
+        self._prompt = None
+        self._entry = None
+        self._answers = {}
+        self._signed = None
+        self._signatures = 0
+        self._call = None
+        self._blocks = b""
+        self._refused_token = False
+        self._last = None
+
+    @property
+    def state(self) -> str:
+        return self._machine.state
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """When a Tick is due, if nothing else happens before."""
+        due = [at for at in (self._wake_ms, self._talk.deadline_ms) if at is not None]
+        if self.state == "READY" and self._tokens.renew_at_ms is not None:
+            due.append(self._tokens.renew_at_ms)
+        return min(due) if due else None
+
+    def handle(self, event, now_ms: int) -> list:
+        """What an event makes the device do, in order. now_ms: monotonic, never wrapping."""
+        self._now_ms = now_ms
+        self._effects = []
+        try:
+            self._take(event)
+        except PeerError:
+            self.dropped += 1
+        effects, self._effects = self._effects, []
+        return effects
+
+    # Events become the words of the table.
+
+    def _take(self, event):
+        fire = self._machine.fire
+        if isinstance(event, Received):
+            heard, reply = self._talk.hear(event.payload, self._now_ms)
+            if reply is None:
+                fire(heard)
+            else:
+                self._take_reply(reply)
+        elif isinstance(event, KeyPressed):
+            self._take_key(event.key)
+        elif isinstance(event, Call):
+            self._call = (event.tool, event.arguments)
+            fire(self._keyed("call"))
+        elif isinstance(event, LinkUp):
+            fire("link_up")
+        elif isinstance(event, LinkDown):
+            fire("link_down", event)
+        elif isinstance(event, (HttpAnswered, HttpFailed)) and self.state != "CALLING":
+            pass
+        elif isinstance(event, HttpAnswered):
+            if "dpop-nonce" in event.headers:
+                self._nonces[1] = event.headers["dpop-nonce"]
+            self._take_result(event.status, event.headers.get("www-authenticate", ""), event.body)
+        elif isinstance(event, HttpFailed):
+            self._finish_call("mcp_failed", event.code)
+        elif isinstance(event, Started):
+            fire("started")
+        else:
+            self._take_tick()
+
+    def _take_reply(self, reply):
+        now_s = reply["now"]
+        # The clock never goes back by more than a day (SECURITY-NOTES T13: `now` is authenticated, its source may err).
+        if now_s + 86_400 >= self._tokens.seen_s:
+            self._clock_s, self._clock_at_ms = now_s, self._now_ms
+            if now_s > self._tokens.seen_s:
+                self._tokens.seen_s = now_s
+            self._effects.append(SetClock(now_s))
+        nonce = reply.get("dpop_nonce")
+        if nonce is not None:
+            self._nonces[self.state == "CALLING"] = nonce
+        if reply.name != "ERROR" or errors.CODES.get(reply["error"]) != "use_dpop_nonce":
+            self._signed = None
+        if reply.get("auth_session") is not None and reply.name != "TOKENS":
+            self._tokens.auth_session = reply["auth_session"]
+            self._store()
+        if reply.name == "RESULT" and self.state == "CALLING":
+            self._take_block(reply)
+        elif reply.name == "OFFER" and self.state == "DISCOVERING":
+            self._offer = reply
+            self._machine.fire(self._resume())
+        elif reply.name == "ERROR":
+            self._fire_reply(errors.CODES.get(reply["error"], "internal"), reply)
+        else:
+            self._fire_reply(_REPLIES.get(reply.name, "internal"), reply)
+
+    def _fire_reply(self, when, reply):
+        # A reply that fits nowhere must not leave the device waiting for ever.
+        if not self._machine.fire(when, reply):
+            self._machine.fire("internal")
+
+    def _resume(self):
+        if not self._offer["dpop_supported"] and not self._settings.get("allow_bearer"):
+            return "offer_bearer"
+        if self._tokens.usable(self._now_ms):
+            return "offer_ready"
+        if self._tokens.refresh_token is not None:
+            return "offer_refresh"
+        return "offer_pair" if self._offer.get("challenge_endpoint") else "offer_browser"
+
+    def _take_key(self, key):
+        fire = self._machine.fire
+        if self.state == "WAITING":
+            self._wake_ms = self._now_ms + IDLE_MS
+            did = self._entry.press(key)
+            if did != "whole":
+                fire(did)
+                return
+            self._answers[self._entry.wanted["name"]] = self._entry.take()
+            if len(self._answers) < len(self._prompt["inputs"]):
+                fire("next_input")
+            else:
+                fire(self._keyed("answered"))
+        elif key == "#" and self.state == "READY" and self._settings.get("call"):
+            self._take(Call(self._settings["call"]["tool"], self._settings["call"].get("arguments", {})))
+        elif key == "#" and fire(self._keyed("again")):
+            pass
+        elif self._last is not None:
+            self._effects.append(self._last)
+
+    def _take_tick(self):
+        fire = self._machine.fire
+        now_ms = self._now_ms
+        talk_due = self._talk.deadline_ms
+        if talk_due is not None and now_ms >= talk_due:
+            fire("dead" if self._talk.asked_twice else "silence")
+        elif self._wake_ms is not None and now_ms >= self._wake_ms:
+            self._wake_ms = None
+            if self.state == "WAITING":
+                if len(self._entry) or self._answers:
+                    fire("idle")
+                else:
+                    fire(self._keyed("lapsed"))
+            else:
+                fire(self._keyed("rested"))
+        elif self.state == "READY" and self._tokens.renew_at_ms is not None and now_ms >= self._tokens.renew_at_ms:
+            if not self._talk.keyed(now_ms):
+                # A token that is due is as good as none: the next session renews it.
+                self._tokens.drop_access_token()
+                fire("due_unkeyed")
+            else:
+                fire("due" if self._tokens.refresh_token is not None else "due_pair")
+
+    def _keyed(self, when):
+        return when if self._talk.keyed(self._now_ms) else when + "_unkeyed"
+
+    # Deeds: one for each `do` of the table. A deed returns what follows at once, or None.
+
+    def connect(self, _):
+        self._effects.append(Connect(0))
+
+    def reconnect(self, down):
+        self._talk.drop()
+        self._forget_answers()
+        self._wake_ms = None
+        self._wait_s = self._longer(RECONNECT_S)
+        reason = down.code if down.reason is None else down.code + " 0x%02x" % down.reason
+        self._show("offline", reason, self._wait_s)
+        self._effects.append(Connect(self._wait_s * 1000))
+
+    def come_online(self, _):
+        self._effects.append(Publish(topics.state(self._identity.device), b"1", None, True))
+        return self.greet(None)
+
+    def greet(self, _):
+        self._forget_answers()
+        self._wake_ms = None
+        self._show("connecting")
+        self._effects.append(self._talk.greet(self._now_ms))
+
+    def prove(self, _):
+        self._effects.append(self._talk.prove(self._now_ms))
+
+    def discover(self, _):
+        self._wake_ms = None
+        self._show("asking")
+        self._ask("DISCOVER", {})
+
+    def challenge(self, _):
+        """Begin, or learn where the auth_session stands: never with an answer."""
+        self._wake_ms = None
+        if self._tokens.code_verifier is None:
+            # What that session was for is over: its code_challenge belongs to a verifier that was redeemed.
+            self._tokens.auth_session = None
+        self._challenge({})
+
+    def challenge_anew(self, _):
+        self._show("invalid_session")
+        self._tokens.auth_session = None
+        self._tokens.code_verifier = None
+        return self.challenge(None)
+
+    def pair_again(self, _):
+        self._show("invalid_grant")
+        self._tokens.refresh_token = None
+        self._tokens.drop_access_token()
+        self._store()
+        return self.challenge(None)
+
+    def ask_human(self, prompt):
+        self._wait_s = 0
+        self._prompt = prompt
+        self._answers = {}
+        return self.ask_next(None)
+
+    def ask_next(self, _):
+        inputs = self._prompt["inputs"]
+        if len(self._answers) >= len(inputs):
+            # Nothing to type: it is somebody else's turn (an approval, say). Look again when the prompt lapses.
+            self._entry = PinEntry({"name": "", "kind": 0, "max": 0})
+            label = ""
+        else:
+            self._entry = PinEntry(inputs[len(self._answers)])
+            label = self._entry.wanted.get("label", "")
+        self._wake_ms = self._now_ms + self._prompt.get("ttl_s", 600) * 1000
+        self._show("waiting", self._prompt.get("message", "") or label, self._prompt.get("binding_word", ""))
+
+    def show_entry(self, _):
+        self._show("waiting", self._prompt.get("message", ""), self._prompt.get("binding_word", ""))
+
+    def say_short(self, _):
+        self._show("short")
+
+    def say_typo(self, _):
+        self._show("typo")
+
+    def clear_entry(self, _):
+        self._forget_answers()
+        return self.ask_next(None)
+
+    def answer(self, _):
+        answers, self._answers = self._answers, {}
+        self._challenge({"answers": answers})
+
+    def say_wrong(self, reply):
+        self.ask_next(None)
+        self._show("wrong_answer", reply.get("tries_left", 0))
+
+    def say_expired(self, _):
+        self.ask_next(None)
+        self._show("expired")
+
+    def lock(self, reply):
+        self._forget_answers()
+        self._wake_ms = self._now_ms + (reply.get("retry_after_s") or LOCKED_POLL_S) * 1000
+        self._show("locked")
+
+    def redeem(self, code):
+        fields = {"code": code["code"], "code_verifier": self._tokens.code_verifier}
+        self._signatures = 0
+        self._ask_signed("TOKEN", fields, self._offer["token_endpoint"])
+
+    def keep(self, tokens):
+        self._wait_s = 0
+        self._tokens.accept(tokens, self._now_ms)
+        self._store()
+        return self.settle(None)
+
+    def settle(self, _):
+        self._show("ready")
+        return self._keyed("call") if self._call is not None else None
+
+    def refresh(self, _):
+        self._signatures = 0
+        self._show("asking")
+        self._ask_signed("TOKEN", {"refresh_token": self._tokens.refresh_token}, self._offer["token_endpoint"])
+
+    def call(self, _):
+        self._blocks = b""
+        self._signatures = 0
+        self._show("calling", self._call[0])
+        self._send_call(0)
+
+    def ask_block(self, number):
+        self._send_call(number)
+
+    def report(self, answer):
+        code, ok, text = answer
+        self._call = None
+        self._blocks = b""
+        self._refused_token = False
+        self._show(code, text)
+        self._effects.append(Answer(ok, text))
+
+    def ask_again(self, _):
+        self._effects.append(self._talk.ask_again(self._now_ms))
+
+    def sign_again(self, _):
+        if self._signatures >= MOST_SIGNATURES:
+            self._signatures = 0
+            return "try_later"
+        if self._signed is None:
+            self._send_call(0)
+        else:
+            self._ask_signed(*self._signed)
+
+    def rest_refused(self, _):
+        self._rest("refused", self._longer(BACK_OFF_S))
+
+    def rest_silent(self, _):
+        self._rest("silent", self._longer(BACK_OFF_S))
+
+    def rest_busy(self, reply):
+        after_s = reply.get("retry_after_s") if reply is not None else None
+        self._rest("try_later", min(after_s or self._longer(BACK_OFF_S), 3600))
+
+    def rest_again(self, _):
+        self._rest("try_later", self._longer(BACK_OFF_S))
+
+    def stop_denied(self, _):
+        # A person said no: what was asked is over, and the next attempt begins afresh.
+        self._tokens.auth_session = None
+        self._tokens.code_verifier = None
+        self._store()
+        self._stop("denied")
+
+    def stop_needs_browser(self, _):
+        self._stop("needs_browser")
+
+    def stop_not_first_party(self, _):
+        self._stop("not_first_party")
+
+    def stop_unknown_device(self, _):
+        self._stop("unknown_device")
+
+    def stop_invalid(self, _):
+        self._stop("invalid")
+
+    def stop_internal(self, _):
+        self._stop("internal")
+
+    def stop_bearer_only(self, _):
+        self._stop("bearer_only")
+
+    # What several deeds share.
+
+    def _rest(self, code, wait_s):
+        self._forget_answers()
+        self._wait_s = wait_s
+        self._wake_ms = self._now_ms + wait_s * 1000
+        self._show(code, wait_s)
+
+    def _stop(self, code):
+        self._forget_answers()
+        self._wake_ms = None
+        self._show(code)
+
+    def _longer(self, bounds):
+        # Decorrelated jitter: between the least and three times the last wait.
+        least, most = bounds
+        reach = max(1, min(most, max(least, self._wait_s) * 3) - least)
+        return least + (self._random(1)[0] * reach + 128) // 255
+
+    def _forget_answers(self):
+        if self._entry is not None:
+            self._entry.wipe()
+        self._answers = {}
+        self._signed = None
+
+    def _challenge(self, fields):
+        keeper = self._tokens
+        fields["scope"] = self._settings.get("scope", 0)
+        if keeper.auth_session is None or keeper.code_verifier is None:
+            keeper.begin()
+            fields["code_challenge"] = dpop.s256(keeper.code_verifier)
+        if keeper.auth_session is not None:
+            fields["auth_session"] = keeper.auth_session
+        self._signatures = 0
+        self._show("asking")
+        self._ask_signed("CHALLENGE", fields, self._offer["challenge_endpoint"])
+
+    def _ask(self, name, fields):
+        if name != "REVOKE":
+            fields["resource"] = self._settings.get("resource", 0)
+        self._effects.append(self._talk.ask(name, fields, self._now_ms))
+
+    def _ask_signed(self, name, fields, uri):
+        """A request with a DPoP proof; kept for signing it again with a nonce that the server wants."""
+        self._signed = (name, fields, uri)
+        self._signatures += 1
+        if self._offer["dpop_supported"]:
+            token = fields.get("access_token")
+            fields["dpop"] = self._proof(uri, self._nonces[token is not None], token)
+        self._ask(name, fields)
+
+    def _proof(self, uri, nonce, token=None):
+        keeper = self._tokens
+        iat = self._clock_s + (self._now_ms - self._clock_at_ms) // 1000
+        jti = dpop.base64url(self._random(12))
+        return dpop.proof(keeper.dpop_private, keeper.dpop_public, "POST", uri, jti, iat, nonce, token)
+
+    def _send_call(self, block):
+        tool, arguments = self._call
+        token = self._tokens.access_token
+        body = mcp.call(tool, arguments)
+        uri = self._offer["resource_uri"]
+        if self._settings.get("route") == "direct":
+            headers = mcp.headers("tools/call", tool)
+            headers["Authorization"] = self._tokens.token_type + " " + token
+            if self._offer["dpop_supported"]:
+                headers["DPoP"] = self._proof(uri, self._nonces[1], token)
+            self._signed = None
+            self._signatures += 1
+            self._effects.append(Post(uri, headers, body))
+            return
+        fields = {"method": "tools/call", "name": tool, "body": body, "access_token": token, "block": block}
+        self._ask_signed("CALL", fields, uri)
+
+    def _take_block(self, reply):
+        number, count = reply["block"], reply["blocks"]
+        self._blocks += reply["body"]
+        if number + 1 < count and reply["status"] == 200:
+            if len(self._blocks) > MOST_ANSWER_BYTES:
+                self._finish_call("mcp_refused", "more than this device can hold")
+            else:
+                self._machine.fire("block", number + 1)
+            return
+        self._take_result(reply["status"], reply.get("www_authenticate", ""), self._blocks)
+
+    def _take_result(self, status, challenge, body):
+        if status == 200:
+            self._refused_token = False
+            try:
+                ok, text = mcp.read(body)
+            except PeerError:
+                self._finish_call("mcp_failed", "not MCP")
+                return
+            self._machine.fire("answer", ("answer", ok, text))
+        elif status == 401 and "use_dpop_nonce" in challenge:
+            self._machine.fire("use_dpop_nonce")
+        elif status == 401 and not self._refused_token:
+            # One new token for a refused one; a second refusal is the answer.
+            self._refused_token = True
+            self._tokens.drop_access_token()
+            self._machine.fire("unauthorized" if self._tokens.refresh_token is not None else "unauthorized_pair")
+        else:
+            self._finish_call("mcp_refused", str(status))
+
+    def _finish_call(self, code, why):
+        self._machine.fire("answer", (code, False, why))
+
+    def _store(self):
+        self._effects.append(Store(self._tokens.pack()))
+
+    def _show(self, code, *values):
+        title, text = prompts.text(code, *values)
+        if self._talk.request_id is not None and code in _NAMES_REQUEST:
+            text += " [" + self._talk.request_id + "]"
+        self._last = Show(code, title, text, self._entry.masked() if self._entry is not None else "")
+        self._effects.append(self._last)
+
+
+# What a person may have to look up in the bridge's log carries the request id.
+_NAMES_REQUEST = (
+    "refused",
+    "silent",
+    "try_later",
+    "wrong_answer",
+    "expired",
+    "locked",
+    "invalid_session",
+    "denied",
+    "needs_browser",
+    "not_first_party",
+    "unknown_device",
+    "invalid",
+    "internal",
+    "invalid_grant",
+    "mcp_refused",
+    "mcp_failed",
+)

@@ -1,0 +1,132 @@
+"""One sealed session with one bridge replica, and at most one request in it: greet, prove, ask, ask again, hear.
+
+Not for OAuth: it does not know what its messages mean, only which reply belongs to which request.
+"""
+
+from latchpin.agent.events import Publish
+from latchpin.wire import cbor, edhoc, messages, session, topics
+from latchpin.wire.errors import PeerError
+
+REPLY_TIMEOUT_MS = 5_000
+FRAME_EXPIRY_S = 10
+
+
+class Conversation:
+    """What the device says on its topics, and what it accepts there."""
+
+    def __init__(self, identity, random):
+        self._identity = identity
+        self._random = random
+        self.drop()
+
+    def drop(self):
+        """Forget the session and with it whatever was asked: nothing that was typed outlives it."""
+        self._hello = None
+        self._proof = None
+        self._session = None
+        self._replica = None
+        self._opened_ms = None
+        self.deadline_ms = None
+        self.request_id = None
+        self._settle()
+
+    def keyed(self, now_ms: int) -> bool:
+        """True while there is a session to speak in (wire/README.md, rule 6)."""
+        return self._session is not None and not self._session.over((now_ms - self._opened_ms) // 1000)
+
+    def greet(self, now_ms: int) -> Publish:
+        self.drop()
+        self._hello = edhoc.Hello(self._identity, self._identity.bridges, self._random)
+        self.request_id = edhoc.request_id(self._hello.message_1)
+        self.deadline_ms = now_ms + REPLY_TIMEOUT_MS
+        return self._publish(topics.hello(self._identity.device), edhoc.pack_step(1, self._hello.message_1))
+
+    def prove(self, now_ms: int) -> Publish:
+        self.deadline_ms = now_ms + REPLY_TIMEOUT_MS
+        return self._publish(self._up(), edhoc.pack_step(3, self._proof.message_3))
+
+    def ask(self, name: str, fields: dict, now_ms: int) -> Publish:
+        """A new request: a new rid."""
+        fields["rid"] = self._random(messages.RID_BYTES)
+        self._settle()
+        self._rid = fields["rid"]
+        self._plaintext = messages.pack(messages.Message(name, fields))
+        self.request_id = "".join(["%02x" % byte for byte in self._rid[:4]])
+        return self._send(now_ms)
+
+    def ask_again(self, now_ms: int) -> Publish:
+        """The same request: rid and plaintext stay, the PIV is new (wire/README.md, rule 3)."""
+        return self._send(now_ms)
+
+    @property
+    def asked_twice(self) -> bool:
+        return len(self._requests) > 1
+
+    def hear(self, payload: bytes, now_ms: int):
+        """(what it is, the message or None) of a payload on `down`.
+
+        What it is: "message_2", "message_4", "refused", "dead" or "reply". Raises PeerError: drop it.
+        """
+        decoded = cbor.decode(payload)
+        if self._session is not None:
+            return self._hear_sealed(decoded, payload)
+        number, parts = edhoc.unpack_step(decoded)
+        if number == 0 and (self._hello or self._proof):
+            return self._refused()
+        if number == 2 and self._hello:
+            hello, self._hello = self._hello, None
+            try:
+                self._proof = hello.answer(parts[0])
+            except PeerError:
+                return self._refused()
+            self._replica = parts[1]
+            return "message_2", None
+        if number == 4 and self._proof:
+            proof, self._proof = self._proof, None
+            try:
+                self._session = proof.confirm(parts[0])
+            except PeerError:
+                return self._refused()
+            self._opened_ms = now_ms
+            self.deadline_ms = None
+            return "message_4", None
+        raise PeerError("a handshake step out of turn")
+
+    def _hear_sealed(self, decoded, payload):
+        if decoded == [0]:
+            # A hint that nobody signed: it counts only while an answer is awaited, and costs one handshake.
+            if self._plaintext is None:
+                raise PeerError("a refusal out of turn")
+            return "dead", None
+        if self._plaintext is None:
+            raise PeerError("a reply that nobody asked for")
+        plaintext, _ = self._session.open(session.parse(payload), self._requests)
+        reply = messages.unpack(plaintext)
+        if messages.is_request(reply) or reply["rid"] != self._rid:
+            raise PeerError("a reply to another request")
+        self._settle()
+        return "reply", reply
+
+    def _refused(self):
+        request_id = self.request_id
+        self.drop()
+        self.request_id = request_id
+        return "refused", None
+
+    def _send(self, now_ms):
+        frame, request = self._session.seal(self._plaintext)
+        self._requests.append(request)
+        self.deadline_ms = now_ms + REPLY_TIMEOUT_MS
+        return self._publish(self._up(), frame)
+
+    def _settle(self):
+        self._rid = None
+        self._plaintext = None
+        self._requests = []
+        self.deadline_ms = None
+
+    def _up(self):
+        return topics.up(self._identity.device, self._replica)
+
+    def _publish(self, topic, payload):
+        return Publish(topic, payload, FRAME_EXPIRY_S, False)

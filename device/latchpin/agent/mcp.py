@@ -1,0 +1,51 @@
+"""An MCP call as bytes, and what its answer says (MCP 2026-07-28: one POST, no session).
+
+Not for sending: the body goes out by the bridge's relay or straight over HTTPS, and looks the same on both ways.
+"""
+
+import json
+
+from latchpin.wire.errors import PeerError
+
+VERSION = "2026-07-28"
+
+
+def call(tool: str, arguments: dict) -> bytes:
+    """The JSON-RPC body of `tools/call`."""
+    meta = {"io.modelcontextprotocol/protocolVersion": VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
+    params = {"name": tool, "arguments": arguments, "_meta": meta}
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+
+
+def headers(method: str, name: str) -> dict:
+    """The headers of a request (basic/transports, "Protocol Version Header" and "Standard request headers")."""
+    return {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": VERSION,
+        "Mcp-Method": method,
+        "Mcp-Name": name,
+    }
+
+
+def read(body: bytes) -> tuple[bool, str]:
+    """(the tool says it worked, its text) from a JSON or an SSE answer.
+
+    Raises PeerError: neither of the two, or no JSON-RPC answer.
+    """
+    try:
+        text = body.decode()
+        answer = json.loads(text if text.lstrip()[:1] == "{" else _last_event(text))
+        if "error" in answer:
+            return False, str(answer["error"].get("message", ""))
+        result = answer["result"]
+        parts = [part["text"] for part in result.get("content", ()) if part.get("type") == "text"]
+        return not result.get("isError", False), "\n".join(parts)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        raise PeerError("not an MCP answer")
+
+
+def _last_event(text):
+    # Notifications come before the response, which is the last message of the stream.
+    data = [line[5:].strip() for line in text.split("\n") if line.startswith("data:")]
+    return data[-1]

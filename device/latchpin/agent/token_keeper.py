@@ -1,0 +1,87 @@
+"""What this device holds from the authorization server, how long it is good for, and what of it outlives a power cut.
+
+Not for asking: agent.py fetches and renews. The access token stays in RAM; a PIN never comes here.
+"""
+
+from latchpin.agent import dpop
+from latchpin.crypto import p256
+from latchpin.wire import cbor
+from latchpin.wire.errors import PeerError
+
+# Renew when this much of the lifetime is left, in thousandths, and up to as much earlier again, by chance.
+MARGIN = 100
+
+_KEPT = ("dpop_private", "code_verifier", "auth_session", "refresh_token", "seen_s")
+
+
+class TokenKeeper:
+    """The device's side of one authorization. Prints no secret."""
+
+    def __init__(self, random):
+        self._random = random
+        self.forget()
+        self.seen_s = 0
+
+    def __repr__(self):
+        return "TokenKeeper(.)"
+
+    def forget(self):
+        """Back to nothing: the next pairing gets a key and a verifier of its own."""
+        self.dpop_private = None
+        self.dpop_public = None
+        self.code_verifier = None
+        self.auth_session = None
+        self.refresh_token = None
+        self.drop_access_token()
+
+    def drop_access_token(self):
+        self.access_token = None
+        self.token_type = None
+        self.granted_scope = None
+        self.renew_at_ms = None
+        self._ends_at_ms = None
+
+    def begin(self):
+        """A DPoP key and a PKCE verifier (RFC 7636, section 4.1: 32 random bytes) where there are none."""
+        if self.dpop_private is None:
+            self.dpop_private = p256.new_private(self._random)
+        if self.dpop_public is None:
+            self.dpop_public = p256.public_key(self.dpop_private)
+        if self.code_verifier is None:
+            self.code_verifier = dpop.base64url(self._random(32))
+
+    def accept(self, message, now_ms: int):
+        """Take over a TOKENS message. Lifetimes count from its receipt, on a clock that nobody can set."""
+        self.access_token = message["access_token"]
+        self.token_type = message["token_type"]
+        self.refresh_token = message.get("refresh_token", self.refresh_token)
+        self.granted_scope = message.get("granted_scope")
+        self.auth_session = message.get("auth_session", self.auth_session)
+        self.code_verifier = None
+        life_ms = message["ttl_s"] * 1000
+        self._ends_at_ms = now_ms + life_ms
+        early = life_ms * MARGIN // 1000
+        self.renew_at_ms = now_ms + life_ms - early - early * self._random(1)[0] // 255
+
+    def usable(self, now_ms: int) -> bool:
+        return self.access_token is not None and now_ms < self._ends_at_ms
+
+    def pack(self) -> bytes:
+        """What the journal keeps."""
+        kept = {}
+        for index, name in enumerate(_KEPT):
+            value = getattr(self, name)
+            if value is not None:
+                kept[index] = value
+        return cbor.encode(kept)
+
+    def unpack(self, data: bytes):
+        """Take over what the journal kept. Raises PeerError: it is not ours."""
+        kept = cbor.decode(data)
+        if not isinstance(kept, dict):
+            raise PeerError("journal")
+        for index, name in enumerate(_KEPT):
+            if index in kept:
+                setattr(self, name, kept[index])
+        if self.dpop_private is not None:
+            self.dpop_public = p256.public_key(self.dpop_private)
