@@ -1,0 +1,174 @@
+"""Sealed frames between one device and one bridge replica: a Session seals, opens, and ends.
+
+Not a store: keys live here and nowhere else, no counter outlives a boot, and there is no way to speak without a Session.
+"""
+
+from latchpin.crypto import ccm, kdf
+from latchpin.wire import cbor
+from latchpin.wire.errors import ContractError, PeerError
+
+BUCKETS = (64, 256, 1024, 2048, 4096)
+MAX_MESSAGES = 1 << 16
+MAX_AGE_S = 24 * 3600
+MAX_FAILED_TAGS = 64
+
+_ALG = 30  # AES-CCM-16-128-128 (RFC 9053, section 4.2): key 16, nonce 13, tag 16 bytes
+_TAG = 16
+
+
+class SessionOver(PeerError):
+    """This session has ended: throw it away and shake hands again."""
+
+
+class Frame:
+    """A payload that has the form of a frame. Nothing in it is proven before `Session.open`."""
+
+    def __init__(self, kid: bytes, piv: bytes, sid: bytes, ciphertext: bytes):
+        self.kid = kid
+        self.piv = piv
+        self.sid = sid
+        self.ciphertext = ciphertext
+
+
+def parse(payload) -> Frame:
+    """The frame in `payload`: bytes from the wire, or what cbor.decode made of them.
+
+    Raises PeerError: not a frame of exactly the form and one of the lengths that messages.cddl gives.
+    """
+    if isinstance(payload, (bytes, bytearray)):
+        payload = cbor.decode(payload)
+    if not isinstance(payload, list) or len(payload) != 3 or payload[0] != b"" or not isinstance(payload[1], dict):
+        raise PeerError("not a frame")
+    fields = [payload[1].get(key) for key in (4, 6, 10)] + payload[2:]
+    if len(payload[1]) != 3 or not all([isinstance(field, bytes) for field in fields]):
+        raise PeerError("not a frame")
+    kid, piv, sid, ciphertext = fields
+    # Partial IV: no leading zeros (RFC 8613, section 5), and none beyond MAX_MESSAGES.
+    if len(kid) != 1 or len(sid) != 8 or not (len(piv) == 1 or len(piv) == 2 and piv[0]):
+        raise PeerError("not a frame")
+    if len(ciphertext) not in [_room(bucket, piv) for bucket in BUCKETS]:
+        raise PeerError("not a frame")
+    return Frame(kid, piv, sid, ciphertext)
+
+
+class Session:
+    """The keys that one handshake made (RFC 8613, section 3.2.1), in one `role`: "device" sends requests, "bridge" replies.
+
+    `sid` names it on the wire: 8 bytes, no secret.
+    """
+
+    def __init__(self, master_secret: bytes, master_salt: bytes, c_i: bytes, c_r: bytes, device: str, role: str):
+        if role not in ("device", "bridge") or c_i == c_r:
+            raise ContractError("session")
+        prk = kdf.hkdf_extract(master_salt, master_secret)
+        context = device.encode()
+        self._device = device
+        self._role = role
+        # The device is EDHOC's Initiator: its Sender ID is C_R (RFC 9528, appendix A.1).
+        self._sender, self._recipient = (c_r, c_i) if role == "device" else (c_i, c_r)
+        self._sender_key = _derive(prk, self._sender, context, "Key", 16)
+        self._recipient_key = _derive(prk, self._recipient, context, "Key", 16)
+        self._iv = _derive(prk, b"", context, "IV", 13)
+        self.sid = _derive(prk, b"", context, "SID", 8)
+        self._sent = 0
+        self._highest = -1
+        self._failed = 0
+
+    def __repr__(self):
+        return "Session(" + self._role + ")"
+
+    def over(self, age_s: int = 0) -> bool:
+        """True when this session, `age_s` seconds after its handshake, must not be used any more."""
+        last = MAX_MESSAGES - 1
+        return age_s >= MAX_AGE_S or self._sent > last or self._highest >= last or self._failed >= MAX_FAILED_TAGS
+
+    def seal(self, plaintext: bytes, request: tuple | None = None) -> tuple:
+        """(frame, (kid, piv)): the bytes to publish, and the names by which a reply says that it answers this frame.
+
+        request: on the bridge the (kid, piv) that `open` gave with the request, on the device None.
+        Raises SessionOver, and ContractError: more than the largest frame holds, or a request where none belongs.
+        """
+        self._check()
+        if (request is None) != (self._role == "device"):
+            raise ContractError("request")
+        piv = self._sent.to_bytes(1 if self._sent < 256 else 2, "big")
+        for bucket in BUCKETS:
+            padding = _room(bucket, piv) - _TAG - 1 - len(plaintext)
+            if padding >= 0:
+                break
+        else:
+            raise ContractError("too long to seal")
+        self._sent += 1
+        own = (self._sender, piv)
+        ciphertext = ccm.encrypt(
+            self._sender_key,
+            _nonce(self._iv, self._sender, piv),
+            plaintext + b"\x80" + bytes(padding),
+            self._aad(request or own, self._role == "device"),
+            _TAG,
+        )
+        return cbor.encode([b"", {4: self._sender, 6: piv, 10: self.sid}, ciphertext]), own
+
+    def open(self, frame: Frame, requests: tuple = ()) -> tuple:
+        """(plaintext, (kid, piv) of the request): on the bridge the frame's own names, on the device those it answers.
+
+        requests: on the device the (kid, piv) of what is unanswered, first transmission and the one repetition.
+        Raises PeerError: forged, replayed, of another session, or an answer to nothing; SessionOver.
+        """
+        self._check()
+        number = int.from_bytes(frame.piv, "big")
+        if frame.kid != self._recipient or frame.sid != self.sid or number <= self._highest:
+            raise PeerError("frame does not belong")
+        if self._role == "bridge":
+            requests = ((frame.kid, frame.piv),)
+        elif not requests:
+            raise PeerError("answers nothing")
+        nonce = _nonce(self._iv, frame.kid, frame.piv)
+        for request in requests:
+            aad = self._aad(request, self._role == "bridge")
+            try:
+                plaintext = ccm.decrypt(self._recipient_key, nonce, frame.ciphertext, aad, _TAG)
+            except ValueError:
+                continue
+            self._highest = number
+            plaintext = plaintext.rstrip(b"\0")
+            if plaintext[-1:] != b"\x80":
+                raise PeerError("padding")
+            return plaintext[:-1], request
+        self._failed += 1
+        self._check()
+        raise PeerError("frame does not open")
+
+    def _check(self):
+        if self.over():
+            self._sender_key = self._recipient_key = None
+            raise SessionOver("session over")
+
+    def _aad(self, request, up):
+        options = cbor.encode(["latchpin/1", self._device, "up" if up else "down"])
+        return enc_structure(cbor.encode([1, [_ALG], request[0], request[1], options]))
+
+
+def enc_structure(external_aad: bytes) -> bytes:
+    """The additional data of a COSE_Encrypt0 without protected headers (RFC 9052, section 5.3)."""
+    return cbor.encode(["Encrypt0", b"", external_aad])
+
+
+def xor(one: bytes, other: bytes) -> bytes:
+    """Of two byte strings of the same length."""
+    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).to_bytes(len(one), "big")
+
+
+def _room(bucket, piv):
+    # What an encoded frame of `bucket` bytes leaves for the ciphertext: 18 bytes of heads, kid and SID, the PIV, one more head.
+    return bucket - 18 - len(piv) - (3 if bucket > 256 else 2)
+
+
+def _derive(prk, identifier, context, what, length, alg=_ALG):
+    # RFC 8613, section 3.2.1; "SID" is ours.
+    return kdf.hkdf_expand(prk, cbor.encode([identifier, context, alg, what, length]), length)
+
+
+def _nonce(iv, sender, piv):
+    # RFC 8613, section 5.2.
+    return xor(bytes((len(sender),)) + bytes(7 - len(sender)) + sender + bytes(5 - len(piv)) + piv, iv)
