@@ -32,6 +32,19 @@ _HASH = re.compile(r"\$7\$([1-9][0-9]{0,5})\$([A-Za-z0-9+/]{16})\$([A-Za-z0-9+/]
 # Names that stand for the bridge: as MQTT username, and as subject of its EDHOC credential.
 _RESERVED = re.compile(r"(latchpin-)?bridge(-.*)?")
 
+# What the two kinds of client may do on a broker; what is not granted is denied. `%u` is the name that the password proved,
+# never one that the client chose (SECURITY-NOTES 4.1). Both brokers, ours and mosquitto, read this table.
+ACL = {
+    "device": {
+        "write": ("latchpin/1/%u/hello", "latchpin/1/%u/up/+", "latchpin/1/%u/state"),
+        "read": ("latchpin/1/%u/down",),
+    },
+    "bridge": {
+        "write": ("latchpin/1/+/down",),
+        "read": (topics.SHARED_HELLO, "latchpin/1/+/up/+", "latchpin/1/+/state"),
+    },
+}
+
 _T = TypeVar("_T")
 _HEAD = b"# Devices that may speak. Written by `latchpin device`; your own comments do not survive its next change.\n\n"
 

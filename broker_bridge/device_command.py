@@ -1,0 +1,152 @@
+"""`latchpin device enrol|list|revoke`: the registry by hand.
+
+Not the registry itself (registry.py): here are only words in and words out.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+from broker_bridge.registry import Registry, RegistryError, hash_mqtt_password
+
+_NEXT = """\
+The registry is one TOML file; bridge and demo broker read it again when it changes.
+For mosquitto write its password file again and send it SIGHUP: `latchpin bridge acl --help`.
+"""
+_LINE = """\
+What a device prints at its first start, quoted or not:
+
+  latchpin device enrol lp-7f3k2m 1 04c1...9e '$7$101$...'        DEVICE KID PUBLIC MQTT-HASH
+  latchpin device enrol '{"device": "lp-7f3k2m", "kid": 1, "public": "04c1...9e", "mqtt_password_hash": "$7$101$..."}'
+  some-reader | latchpin device enrol -
+
+PUBLIC is x||y of its P-256 key, 128 hexadecimal digits. A device that prints no hash: --mqtt-password-file names a file with
+its MQTT password, which is hashed and forgotten.
+"""
+
+
+class _Refusal(ValueError):
+    """What was typed cannot be used; the text names the next step."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `latchpin device`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _NEXT
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--registry",
+        type=Path,
+        metavar="FILE",
+        default=os.environ.get("LATCHPIN_REGISTRY", "devices.toml"),
+        help="the registry (default: $LATCHPIN_REGISTRY, or devices.toml here)",
+    )
+    commands = parser.add_subparsers(dest="device_command", required=True, metavar="enrol|list|revoke")
+    raw = argparse.RawDescriptionHelpFormatter
+
+    enrol = commands.add_parser(
+        "enrol", help="let a device speak", description=_LINE, epilog=_NEXT, parents=[common], formatter_class=raw
+    )
+    enrol.add_argument("line", nargs="+", metavar="LINE", help="the line that the device prints; - reads it from standard input")
+    enrol.add_argument("--alias", default="", help='what people call it, say "kitchen door"')
+    enrol.add_argument("--replace", action="store_true", help="the id is known, its key is new (after a factory reset)")
+    enrol.add_argument("--mqtt-password-file", type=Path, metavar="FILE", help="hash the password in FILE (no hash in LINE)")
+
+    listing = commands.add_parser("list", help="who is enrolled", epilog=_NEXT, parents=[common], formatter_class=raw)
+    listing.add_argument("--json", action="store_true", help="one JSON object a line")
+
+    revoke = commands.add_parser(
+        "revoke", help="a device may not speak any more", epilog=_NEXT, parents=[common], formatter_class=raw
+    )
+    revoke.add_argument("device", metavar="DEVICE", help="its id, as `latchpin device list` prints it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when done; 2 with one line on stderr that names the next step."""
+    try:
+        registry = Registry(args.registry)
+        {"enrol": _enrol, "list": _list, "revoke": _revoke}[args.device_command](registry, args)
+    except (_Refusal, RegistryError) as error:
+        print(f"latchpin device {args.device_command}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"latchpin device {args.device_command}: {args.registry}: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _enrol(registry: Registry, args: argparse.Namespace) -> None:
+    text = sys.stdin.read(4096) if args.line == ["-"] else " ".join(args.line)
+    device, kid, public, stored = parse_line(text)
+    if args.mqtt_password_file is not None:
+        if stored is not None:
+            raise _Refusal("the line has a hash already: leave --mqtt-password-file out")
+        try:
+            password = args.mqtt_password_file.read_bytes().rstrip(b"\r\n")
+        except OSError as error:
+            raise _Refusal(f"the password file cannot be read: {error.strerror}") from None
+        if not 16 <= len(password) <= 256:
+            raise _Refusal("an MQTT password is 16 to 256 bytes, made at random on the device")
+        stored = hash_mqtt_password(password)
+    if stored is None:
+        raise _Refusal("the line has no MQTT password hash: add it, or give the password in a file (--mqtt-password-file)")
+    entry = registry.enrol(device, public, stored, args.alias, kid=kid, replace=args.replace)
+    print(f"enrolled {entry.device}{f' ({entry.alias})' if entry.alias else ''} with key {kid}: {_fingerprint(public)}")
+    print("Compare the fingerprint with the one on the device's screen or console.")
+
+
+def parse_line(text: str) -> tuple[str, int, bytes, str | None]:
+    """(device, kid, public key, MQTT password hash or None) of the line that a device prints, or of its JSON form.
+
+    Raises ValueError; what the values mean is checked by the registry.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            fields = json.loads(text)
+            device, kid, public = fields.pop("device"), fields.pop("kid", 1), fields.pop("public")
+            stored = fields.pop("mqtt_password_hash", None)
+        except (ValueError, KeyError, RecursionError):
+            raise _Refusal("the JSON needs device, public and mqtt_password_hash (and kid, when it is not 1)") from None
+        if "private" in fields:
+            raise _Refusal("this is a device's secret identity: enrol the public line, and keep the private key on the device")
+        if fields or not all(isinstance(value, str) for value in (device, public, stored or "")) or type(kid) is not int:
+            raise _Refusal("the JSON has device, kid, public and mqtt_password_hash, and nothing else")
+    else:
+        words = text.split()
+        if not 3 <= len(words) <= 4 or not re.fullmatch("[0-9]{1,3}", words[1]):
+            raise _Refusal("a line has four words, DEVICE KID PUBLIC MQTT-HASH (put the hash in single quotes: it has $ in it)")
+        device, kid, public, stored = words[0], int(words[1]), words[2], words[3] if len(words) == 4 else None
+    if not re.fullmatch("[0-9a-fA-F]{128}", public):
+        raise _Refusal("the public key is not 128 hexadecimal digits (x||y of P-256): take the line that the device prints")
+    return device, kid, bytes.fromhex(public), stored
+
+
+def _list(registry: Registry, args: argparse.Namespace) -> None:
+    entries = registry.all()
+    if args.json:
+        for entry in entries:
+            keys = [{"kid": key.kid, "fingerprint": _fingerprint(key.public)} for key in entry.keys]
+            print(json.dumps({"device": entry.device, "alias": entry.alias, "revoked": entry.revoked, "keys": keys}))
+        return
+    if not entries:
+        print(f"no device in {registry.path}: `latchpin device enrol --help`")
+        return
+    print(f"{'DEVICE':24}{'STATE':10}{'KEY':28}ALIAS")
+    for entry in entries:
+        for key in entry.keys:
+            state = "revoked" if entry.revoked else "enrolled"
+            print(f"{entry.device:24}{state:10}{key.kid:<4}{_fingerprint(key.public):24}{entry.alias}")
+
+
+def _revoke(registry: Registry, args: argparse.Namespace) -> None:
+    registry.revoke(args.device)
+    print("revoked: bridge and demo broker let it go within seconds. Tokens that it holds end at the authorization server.")
+
+
+def _fingerprint(public: bytes) -> str:
+    digits = hashlib.sha256(public).hexdigest()[:16]
+    return " ".join(digits[place : place + 4] for place in range(0, 16, 4))
