@@ -166,12 +166,12 @@ class Agent:
 
     def _resume(self):
         if not self._offer["dpop_supported"] and not self._settings.get("allow_bearer"):
-            return "offer_bearer"
+            return "bearer_only"
         if self._tokens.usable(self._now_ms):
             return "offer_ready"
         if self._tokens.refresh_token is not None:
             return "offer_refresh"
-        return "offer_pair" if self._offer.get("challenge_endpoint") else "offer_browser"
+        return "offer_pair" if self._offer.get("challenge_endpoint") else "needs_browser"
 
     def _take_key(self, key):
         fire = self._machine.fire
@@ -221,10 +221,10 @@ class Agent:
 
     # Deeds: one for each `do` of the table. A deed returns what follows at once, or None.
 
-    def connect(self, _):
+    def connect(self, when, cause):
         self._effects.append(Connect(0))
 
-    def reconnect(self, down):
+    def reconnect(self, when, down):
         self._talk.drop()
         self._forget_answers()
         self._wake_ms = None
@@ -233,25 +233,25 @@ class Agent:
         self._show("offline", reason, self._wait_s)
         self._effects.append(Connect(self._wait_s * 1000))
 
-    def come_online(self, _):
+    def come_online(self, when, cause):
         self._effects.append(Publish(topics.state(self._identity.device), b"1", None, True))
-        return self.greet(None)
+        self.greet(when, cause)
 
-    def greet(self, _):
+    def greet(self, when, cause):
         self._forget_answers()
         self._wake_ms = None
         self._show("connecting")
         self._effects.append(self._talk.greet(self._now_ms))
 
-    def prove(self, _):
+    def prove(self, when, cause):
         self._effects.append(self._talk.prove(self._now_ms))
 
-    def discover(self, _):
+    def discover(self, when, cause):
         self._wake_ms = None
         self._show("asking")
         self._ask("DISCOVER", {})
 
-    def challenge(self, _):
+    def challenge(self, when, cause):
         """Begin, or learn where the auth_session stands: never with an answer."""
         self._wake_ms = None
         if self._tokens.code_verifier is None:
@@ -259,97 +259,84 @@ class Agent:
             self._tokens.auth_session = None
         self._challenge({})
 
-    def challenge_anew(self, _):
+    def challenge_anew(self, when, cause):
         self._show("invalid_session")
         self._tokens.auth_session = None
         self._tokens.code_verifier = None
-        return self.challenge(None)
+        self.challenge(when, cause)
 
-    def pair_again(self, _):
+    def pair_again(self, when, cause):
         self._show("invalid_grant")
         self._tokens.refresh_token = None
         self._tokens.drop_access_token()
         self._store()
-        return self.challenge(None)
+        self.challenge(when, cause)
 
-    def ask_human(self, prompt):
+    def ask_human(self, when, prompt):
         self._wait_s = 0
         self._prompt = prompt
         self._answers = {}
-        return self.ask_next(None)
+        self.ask_next(when, prompt)
 
-    def ask_next(self, _):
+    def ask_next(self, when, cause):
         inputs = self._prompt["inputs"]
-        if len(self._answers) >= len(inputs):
-            # Nothing to type: it is somebody else's turn (an approval, say). Look again when the prompt lapses.
-            self._entry = PinEntry({"name": "", "kind": 0, "max": 0})
-            label = ""
-        else:
-            self._entry = PinEntry(inputs[len(self._answers)])
-            label = self._entry.wanted.get("label", "")
+        # Nothing to type: it is somebody else's turn (an approval, say). Look again when the prompt lapses.
+        done = len(self._answers)
+        self._entry = PinEntry(inputs[done] if done < len(inputs) else {"name": "", "kind": 0, "max": 0})
         self._wake_ms = self._now_ms + self._prompt.get("ttl_s", 600) * 1000
-        self._show("waiting", self._prompt.get("message", "") or label, self._prompt.get("binding_word", ""))
+        self.show_entry(when, cause)
 
-    def show_entry(self, _):
-        self._show("waiting", self._prompt.get("message", ""), self._prompt.get("binding_word", ""))
+    def show_entry(self, when, cause):
+        label = self._prompt.get("message") or self._entry.wanted.get("label", "")
+        self._show("waiting", label, self._prompt.get("binding_word", ""))
 
-    def say_short(self, _):
-        self._show("short")
+    def say(self, when, cause):
+        self._show(when)
 
-    def say_typo(self, _):
-        self._show("typo")
-
-    def clear_entry(self, _):
+    def clear_entry(self, when, cause):
         self._forget_answers()
-        return self.ask_next(None)
+        self.ask_next(when, cause)
 
-    def answer(self, _):
+    def answer(self, when, cause):
         answers, self._answers = self._answers, {}
         self._challenge({"answers": answers})
 
-    def say_wrong(self, reply):
-        self.ask_next(None)
-        self._show("wrong_answer", reply.get("tries_left", 0))
+    def say_refusal(self, when, reply):
+        self.ask_next(when, reply)
+        self._show(when, reply.get("tries_left", 0))
 
-    def say_expired(self, _):
-        self.ask_next(None)
-        self._show("expired")
-
-    def lock(self, reply):
+    def lock(self, when, reply):
         self._forget_answers()
         self._wake_ms = self._now_ms + (reply.get("retry_after_s") or LOCKED_POLL_S) * 1000
         self._show("locked")
 
-    def redeem(self, code):
+    def redeem(self, when, code):
         fields = {"code": code["code"], "code_verifier": self._tokens.code_verifier}
         self._signatures = 0
         self._ask_signed("TOKEN", fields, self._offer["token_endpoint"])
 
-    def keep(self, tokens):
+    def keep(self, when, tokens):
         self._wait_s = 0
         self._tokens.accept(tokens, self._now_ms)
         self._store()
-        return self.settle(None)
+        return self.settle(when, tokens)
 
-    def settle(self, _):
+    def settle(self, when, cause):
         self._show("ready")
         return self._keyed("call") if self._call is not None else None
 
-    def refresh(self, _):
+    def refresh(self, when, cause):
         self._signatures = 0
         self._show("asking")
         self._ask_signed("TOKEN", {"refresh_token": self._tokens.refresh_token}, self._offer["token_endpoint"])
 
-    def call(self, _):
+    def call(self, when, cause):
         self._blocks = b""
         self._signatures = 0
         self._show("calling", self._call[0])
-        self._send_call(0)
+        self.send_call(when, 0)
 
-    def ask_block(self, number):
-        self._send_call(number)
-
-    def report(self, answer):
+    def report(self, when, answer):
         code, ok, text = answer
         self._call = None
         self._blocks = b""
@@ -357,68 +344,36 @@ class Agent:
         self._show(code, text)
         self._effects.append(Answer(ok, text))
 
-    def ask_again(self, _):
+    def ask_again(self, when, cause):
         self._effects.append(self._talk.ask_again(self._now_ms))
 
-    def sign_again(self, _):
+    def sign_again(self, when, cause):
         if self._signatures >= MOST_SIGNATURES:
             self._signatures = 0
             return "try_later"
         if self._signed is None:
-            self._send_call(0)
+            self.send_call(when, 0)
         else:
             self._ask_signed(*self._signed)
 
-    def rest_refused(self, _):
-        self._rest("refused", self._longer(BACK_OFF_S))
-
-    def rest_silent(self, _):
-        self._rest("silent", self._longer(BACK_OFF_S))
-
-    def rest_busy(self, reply):
-        after_s = reply.get("retry_after_s") if reply is not None else None
-        self._rest("try_later", min(after_s or self._longer(BACK_OFF_S), 3600))
-
-    def rest_again(self, _):
-        self._rest("try_later", self._longer(BACK_OFF_S))
-
-    def stop_denied(self, _):
-        # A person said no: what was asked is over, and the next attempt begins afresh.
-        self._tokens.auth_session = None
-        self._tokens.code_verifier = None
-        self._store()
-        self._stop("denied")
-
-    def stop_needs_browser(self, _):
-        self._stop("needs_browser")
-
-    def stop_not_first_party(self, _):
-        self._stop("not_first_party")
-
-    def stop_unknown_device(self, _):
-        self._stop("unknown_device")
-
-    def stop_invalid(self, _):
-        self._stop("invalid")
-
-    def stop_internal(self, _):
-        self._stop("internal")
-
-    def stop_bearer_only(self, _):
-        self._stop("bearer_only")
-
-    # What several deeds share.
-
-    def _rest(self, code, wait_s):
+    def rest(self, when, cause):
         self._forget_answers()
-        self._wait_s = wait_s
-        self._wake_ms = self._now_ms + wait_s * 1000
-        self._show(code, wait_s)
+        after_s = cause.get("retry_after_s") if cause is not None else None
+        self._wait_s = min(after_s or self._longer(BACK_OFF_S), 3600)
+        self._wake_ms = self._now_ms + self._wait_s * 1000
+        self._show("try_later" if when == "invalid_grant" else when, self._wait_s)
 
-    def _stop(self, code):
+    def stop(self, when, cause):
         self._forget_answers()
         self._wake_ms = None
-        self._show(code)
+        if when == "denied":
+            # A person said no: what was asked is over, and the next attempt begins afresh.
+            self._tokens.auth_session = None
+            self._tokens.code_verifier = None
+            self._store()
+        self._show(when)
+
+    # What several deeds share.
 
     def _longer(self, bounds):
         # Decorrelated jitter: between the least and three times the last wait.
@@ -464,7 +419,7 @@ class Agent:
         jti = dpop.base64url(self._random(12))
         return dpop.proof(keeper.dpop_private, keeper.dpop_public, "POST", uri, jti, iat, nonce, token)
 
-    def _send_call(self, block):
+    def send_call(self, when, block):
         tool, arguments = self._call
         token = self._tokens.access_token
         body = mcp.call(tool, arguments)

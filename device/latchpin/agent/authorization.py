@@ -5,91 +5,86 @@ Not for deeds: `do` names a method of agent.py. The README's diagram is drawn fr
 
 from latchpin.wire.errors import ContractError
 
-# States that wait for the reply to a request.
-ASKING = ("DISCOVERING", "CHALLENGING", "ANSWERING", "REDEEMING", "REFRESHING", "CALLING")
-RESTED = ("RESTING", "LOCKED")
-ANY = (
-    "OFFLINE",
-    "GREETING",
-    "PROVING",
-    "DISCOVERING",
-    "CHALLENGING",
-    "WAITING",
-    "ANSWERING",
-    "REDEEMING",
-    "READY",
-    "REFRESHING",
-    "CALLING",
-    "RESTING",
-    "LOCKED",
-    "STOPPED",
+STATES = (
+    "OFFLINE GREETING PROVING DISCOVERING CHALLENGING WAITING ANSWERING REDEEMING READY REFRESHING CALLING RESTING LOCKED STOPPED"
 )
 
-# in state(s), when, do, and be in (None: stay)
+# A row may name one of these instead of a state.
+GROUPS = (
+    ("SHAKING", "GREETING PROVING"),
+    ("PAIRING", "CHALLENGING ANSWERING"),
+    ("TAKING", "REDEEMING REFRESHING"),
+    ("SIGNED", "CHALLENGING ANSWERING REDEEMING REFRESHING CALLING"),
+    ("ASKING", "DISCOVERING CHALLENGING ANSWERING REDEEMING REFRESHING CALLING"),
+    ("HALTED", "LOCKED STOPPED"),
+    ("SLEEPING", "RESTING LOCKED"),
+    ("ANY", STATES),
+)
+
+# in state or group, when, do, and be in (".": stay). One text: as Python tuples it would be twice as large on the chip.
 TRANSITIONS = (
-    ("OFFLINE", "started", "connect", None),
-    ("OFFLINE", "link_up", "come_online", "GREETING"),
-    (ANY, "link_down", "reconnect", "OFFLINE"),
+    "\n"
+    "OFFLINE started connect .\n"
+    "OFFLINE link_up come_online GREETING\n"
+    "ANY link_down reconnect OFFLINE\n"
     # RFC 9528: hello, proof, key confirmation. Any failed check discards everything.
-    ("GREETING", "message_2", "prove", "PROVING"),
-    ("PROVING", "message_4", "discover", "DISCOVERING"),
-    (("GREETING", "PROVING"), "refused", "rest_refused", "RESTING"),
-    (("GREETING", "PROVING"), "silence", "rest_silent", "RESTING"),
-    (RESTED, "rested", "discover", "DISCOVERING"),
-    (RESTED, "rested_unkeyed", "greet", "GREETING"),
+    "GREETING message_2 prove PROVING\n"
+    "PROVING message_4 discover DISCOVERING\n"
+    "SHAKING refused rest RESTING\n"
+    "SHAKING silence rest RESTING\n"
+    "SLEEPING rested discover DISCOVERING\n"
+    "SLEEPING rested_unkeyed greet GREETING\n"
     # What to do with an open session depends on what the device holds.
-    ("DISCOVERING", "offer_pair", "challenge", "CHALLENGING"),
-    ("DISCOVERING", "offer_refresh", "refresh", "REFRESHING"),
-    ("DISCOVERING", "offer_ready", "settle", "READY"),
-    ("DISCOVERING", "offer_browser", "stop_needs_browser", "STOPPED"),
-    ("DISCOVERING", "offer_bearer", "stop_bearer_only", "STOPPED"),
+    "DISCOVERING offer_pair challenge CHALLENGING\n"
+    "DISCOVERING offer_refresh refresh REFRESHING\n"
+    "DISCOVERING offer_ready settle READY\n"
+    "DISCOVERING bearer_only stop STOPPED\n"
     # FiPA-04: ask, answer, redeem.
-    (("CHALLENGING", "ANSWERING", "REDEEMING", "REFRESHING"), "prompt", "ask_human", "WAITING"),
-    (("CHALLENGING", "ANSWERING"), "code", "redeem", "REDEEMING"),
-    ("WAITING", "typed", "show_entry", None),
-    ("WAITING", "short", "say_short", None),
-    ("WAITING", "typo", "say_typo", None),
-    ("WAITING", "idle", "clear_entry", None),
-    ("WAITING", "next_input", "ask_next", None),
-    ("WAITING", "answered", "answer", "ANSWERING"),
-    ("WAITING", "answered_unkeyed", "greet", "GREETING"),
-    ("WAITING", "lapsed", "challenge", "CHALLENGING"),
-    ("WAITING", "lapsed_unkeyed", "greet", "GREETING"),
-    ("ANSWERING", "wrong_answer", "say_wrong", "WAITING"),
-    ("ANSWERING", "expired", "say_expired", "WAITING"),
-    ("CHALLENGING", "wrong_answer", "challenge_anew", "CHALLENGING"),
-    ("CHALLENGING", "expired", "challenge_anew", "CHALLENGING"),
-    (("CHALLENGING", "ANSWERING"), "invalid_session", "challenge_anew", "CHALLENGING"),
-    (("CHALLENGING", "ANSWERING"), "locked", "lock", "LOCKED"),
-    ("LOCKED", "again", "discover", "DISCOVERING"),
-    ("LOCKED", "again_unkeyed", "greet", "GREETING"),
-    (("REDEEMING", "REFRESHING"), "tokens", "keep", "READY"),
+    "PAIRING prompt ask_human WAITING\n"
+    "TAKING prompt ask_human WAITING\n"
+    "PAIRING code redeem REDEEMING\n"
+    "WAITING typed show_entry .\n"
+    "WAITING short say .\n"
+    "WAITING typo say .\n"
+    "WAITING idle clear_entry .\n"
+    "WAITING next_input ask_next .\n"
+    "WAITING answered answer ANSWERING\n"
+    "WAITING answered_unkeyed greet GREETING\n"
+    "WAITING lapsed challenge CHALLENGING\n"
+    "WAITING lapsed_unkeyed greet GREETING\n"
+    "ANSWERING wrong_answer say_refusal WAITING\n"
+    "ANSWERING expired say_refusal WAITING\n"
+    "CHALLENGING wrong_answer challenge_anew .\n"
+    "CHALLENGING expired challenge_anew .\n"
+    "PAIRING invalid_session challenge_anew CHALLENGING\n"
+    "PAIRING locked lock LOCKED\n"
+    "HALTED again discover DISCOVERING\n"
+    "HALTED again_unkeyed greet GREETING\n"
+    "TAKING tokens keep READY\n"
     # A lost code costs no PIN: the auth_session asks for another one. A refused refresh token costs the pairing.
-    ("REDEEMING", "invalid_grant", "rest_again", "RESTING"),
-    ("REFRESHING", "invalid_grant", "pair_again", "CHALLENGING"),
+    "REDEEMING invalid_grant rest RESTING\n"
+    "REFRESHING invalid_grant pair_again CHALLENGING\n"
     # With a token.
-    ("READY", "call", "call", "CALLING"),
-    ("READY", "call_unkeyed", "greet", "GREETING"),
-    ("READY", "due", "refresh", "REFRESHING"),
-    ("READY", "due_pair", "challenge", "CHALLENGING"),
-    ("READY", "due_unkeyed", "greet", "GREETING"),
-    ("CALLING", "block", "ask_block", None),
-    ("CALLING", "answer", "report", "READY"),
-    ("CALLING", "unauthorized", "refresh", "REFRESHING"),
-    ("CALLING", "unauthorized_pair", "challenge", "CHALLENGING"),
+    "READY call call CALLING\n"
+    "READY call_unkeyed greet GREETING\n"
+    "READY due refresh REFRESHING\n"
+    "READY due_pair challenge CHALLENGING\n"
+    "READY due_unkeyed greet GREETING\n"
+    "CALLING block send_call .\n"
+    "CALLING answer report READY\n"
+    "CALLING unauthorized refresh REFRESHING\n"
+    "CALLING unauthorized_pair challenge CHALLENGING\n"
     # Any request: asked twice with the same rid, then the replica counts as dead and the session with it.
-    (ASKING, "silence", "ask_again", None),
-    (ASKING, "dead", "greet", "GREETING"),
-    (ASKING, "use_dpop_nonce", "sign_again", None),
-    (ASKING, "try_later", "rest_busy", "RESTING"),
-    (ASKING, "denied", "stop_denied", "STOPPED"),
-    (ASKING, "needs_browser", "stop_needs_browser", "STOPPED"),
-    (ASKING, "not_first_party", "stop_not_first_party", "STOPPED"),
-    (ASKING, "unknown_device", "stop_unknown_device", "STOPPED"),
-    (ASKING, "invalid", "stop_invalid", "STOPPED"),
-    (ASKING, "internal", "stop_internal", "STOPPED"),
-    ("STOPPED", "again", "discover", "DISCOVERING"),
-    ("STOPPED", "again_unkeyed", "greet", "GREETING"),
+    "ASKING silence ask_again .\n"
+    "ASKING dead greet GREETING\n"
+    "SIGNED use_dpop_nonce sign_again .\n"
+    "ASKING try_later rest RESTING\n"
+    "ASKING denied stop STOPPED\n"
+    "ASKING needs_browser stop STOPPED\n"
+    "ASKING not_first_party stop STOPPED\n"
+    "ASKING unknown_device stop STOPPED\n"
+    "ASKING invalid stop STOPPED\n"
+    "ASKING internal stop STOPPED\n"
 )
 
 
@@ -101,34 +96,36 @@ class Authorization:
         self.state = "OFFLINE"
 
     def fire(self, when: str, cause=None) -> bool:
-        """Take the row of this state and `when`: be in the new state, then do the deed with its cause.
+        """Take the row of this state and `when`: be in the new state, then do the deed with `when` and its cause.
 
-        A deed may name what follows at once (a pending call, say). False: no row, so nothing happens; a late reply is no error.
+        A deed may name what follows at once (a pending call, say). False: no row, so nothing happens.
         """
         fired = False
         while when:
             row = self._row(when)
             if row is None:
-                return fired
+                break
             fired = True
-            _, _, do, be = row
-            if be is not None:
+            do, be = row
+            if be != ".":
                 self.state = be
-            when = getattr(self._deeds, do)(cause)
+            when = getattr(self._deeds, do)(when, cause)
         return fired
 
     def _row(self, when):
-        for row in TRANSITIONS:
-            if row[1] == when and (row[0] == self.state or (type(row[0]) is tuple and self.state in row[0])):
-                return row
+        for scope in [self.state] + [group for group, members in GROUPS if self.state in members]:
+            start = "\n" + scope + " " + when + " "
+            at = TRANSITIONS.find(start)
+            if at >= 0:
+                at += len(start)
+                return TRANSITIONS[at : TRANSITIONS.find("\n", at)].split(" ")
         return None
 
 
 def check(deeds):
     """Raise ContractError where a row names a deed or a state that does not exist: for tests."""
-    for states, _, do, be in TRANSITIONS:
-        for state in (states,) if type(states) is str else states:
-            if state not in ANY:
-                raise ContractError(state)
-        if (be is not None and be not in ANY) or not hasattr(deeds, do):
-            raise ContractError(do)
+    scopes = STATES.split(" ") + [group for group, _ in GROUPS]
+    for row in TRANSITIONS.strip().split("\n"):
+        scope, _, do, be = row.split(" ")
+        if scope not in scopes or be not in STATES.split(" ") + ["."] or not hasattr(deeds, do):
+            raise ContractError(row)
