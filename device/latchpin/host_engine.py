@@ -4,7 +4,10 @@ Not for boards: it is left out of package.json, of manifest.py and of the .mpy b
 and each other. CBOR has no second engine: `cbor2` made strict takes as long as the decoder of the contract itself.
 """
 
+import asyncio
 import hmac as _hmac
+import socket
+import ssl
 import time
 
 from cryptography.exceptions import InvalidTag
@@ -83,3 +86,48 @@ def _private(private: bytes) -> ec.EllipticCurvePrivateKey:
         return ec.derive_private_key(int.from_bytes(private, "big"), _P256)
     except ValueError:
         raise ValueError("p256 private key") from None
+
+
+def tls_context(pin: str | None = None, ca: str | None = None) -> tuple[ssl.SSLContext, list[bytes]]:
+    """The counterpart of the one in runtime.py; what it returns is for `open_tls` alone."""
+    from latchpin.runtime import pins
+
+    if not (pin or ca):
+        raise ValueError("neither pin nor ca")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca:
+        with open(ca, "rb") as file:
+            context.load_verify_locations(cadata=file.read())
+    else:
+        # Not unverified: open_tls compares the leaf with the pin before it writes a byte.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context, pins(pin) if pin else []
+
+
+async def open_tls(host: str, port: int, server_name: str, context, first: bytes, timeout_s: int):
+    """The counterpart of the one in runtime.py."""
+    from latchpin.runtime import LinkError, sha256
+
+    context, wanted = context
+    try:
+        reader, writer = await asyncio.wait_for(
+            asyncio.open_connection(host, port, ssl=context, server_hostname=server_name, ssl_shutdown_timeout=2), timeout_s
+        )
+    except TimeoutError:
+        raise LinkError("timeout", f"no connection within {timeout_s} s") from None
+    except ssl.SSLError as error:
+        raise LinkError("tls", getattr(error, "verify_message", "") or error.reason or "handshake") from None
+    except socket.gaierror:
+        raise LinkError("dns", "no address for this host name") from None
+    except ConnectionResetError:
+        raise LinkError("tls", "closed during the handshake") from None
+    except OSError as error:
+        raise LinkError("tcp", error.strerror or "no connection") from None
+    leaf = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    if wanted and (leaf is None or sha256(leaf) not in wanted):
+        writer.transport.abort()
+        raise LinkError("tls", "not the pinned certificate")
+    writer.write(first)
+    await writer.drain()
+    return reader, writer

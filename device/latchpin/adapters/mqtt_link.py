@@ -1,0 +1,333 @@
+"""A connection to an MQTT 5 broker: TLS, QoS 1, clean start, session expiry 0.
+
+Not a general client and no decisions: it does not reconnect, knows no topic of ours, and is of no use after its first LinkError.
+Any client (mqtt_as, say) can stand in for it that has what is public in `MqttLink`. Section numbers are those of MQTT 5.0.
+"""
+
+import asyncio
+
+from latchpin import runtime
+from latchpin.runtime import LinkError
+
+MAX_REMAINING = 8_192
+RECEIVE_MAXIMUM = 2  # each may be a whole frame in RAM
+
+_CONNACK, _PUBLISH, _PUBACK, _SUBACK, _PINGRESP, _DISCONNECT = 0x20, 0x30, 0x40, 0x90, 0xD0, 0xE0
+
+# Sizes of the properties of a CONNACK (3.2.2.3); 0 is a string, 9 a pair of strings.
+_SIZES = {0x11: 4, 0x12: 0, 0x13: 2, 0x15: 0, 0x16: 0, 0x1A: 0, 0x1C: 0, 0x1F: 0, 0x21: 2, 0x22: 2, 0x24: 1, 0x25: 1}
+_SIZES.update({0x26: 9, 0x27: 4, 0x28: 1, 0x29: 1, 0x2A: 1})
+
+
+class MqttLink:
+    """One connection. broker: {"host", "port", "server_name"?, "pin"?, "ca"?} as in settings.json; client_id: also the username;
+    subscribe: topics; will: (topic, payload), retained; timeout_s: for the connection and for each answer.
+
+    One task may wait in `receive`; `publish` may be called from several. A cancelled `publish` ends the link. `close` is due in
+    any case, also after a LinkError.
+    """
+
+    def __init__(
+        self, broker: dict, client_id: str, password: str, subscribe=(), will=None, keepalive_s: int = 30, timeout_s: int = 10
+    ):
+        self._broker = broker
+        self._client_id = client_id
+        self._password = password
+        self._topics = subscribe
+        self._will = will
+        self._keepalive_s = keepalive_s
+        self._timeout_s = timeout_s
+        self._longest = MAX_REMAINING
+        self._retain = True
+        self._number = 0
+        self._error = None
+        self._writer = None
+        self._tasks = []
+        self._heard = False
+        self._expected = None
+        self._answer = None
+        self._answered = asyncio.Event()
+        self._asking = asyncio.Lock()
+        self._writing = asyncio.Lock()
+        self._queue = []
+        self._arrived = asyncio.Event()
+
+    def __repr__(self):
+        return "MqttLink(" + self._client_id + ")"
+
+    @property
+    def alive(self) -> bool:
+        """Connected, as far as anybody knows: a dead broker is noticed within keepalive_s."""
+        return self._writer is not None and self._error is None
+
+    async def connect(self) -> None:
+        """Connect and subscribe. Raises LinkError: "dns", "tcp", "tls", "timeout", "closed", "protocol" or "refused"."""
+        broker = self._broker
+        host = broker["host"]
+        try:
+            context = runtime.tls_context(broker.get("pin"), broker.get("ca"))
+        except (OSError, ValueError):
+            raise LinkError("tls", "pin or ca file of the broker cannot be used")
+        name = broker.get("server_name") or host
+        self._expected = _CONNACK, None
+        reader, self._writer = await runtime.open_tls(host, broker["port"], name, context, self._hello(), self._timeout_s)
+        self._tasks.append(asyncio.create_task(self._read(reader)))
+        try:
+            self._welcome(await self._wait())
+            if self._topics:
+                # QoS 1, nothing retained at subscription, retain bit kept (3.8.3.1).
+                wanted = b"".join([_string(topic) + b"\x29" for topic in self._topics])
+                answer = await self._ask(0x82, b"\0" + wanted, _SUBACK)
+                for reason in answer[_skip(answer, 2) :]:
+                    if reason >= 0x80:
+                        raise LinkError("refused", "the broker refused the subscription", reason)
+        except Exception:
+            await self.close()
+            raise
+        self._tasks.append(asyncio.create_task(self._keep()))
+
+    async def publish(self, topic: str, payload: bytes, retain: bool = False, expiry_s: int | None = None) -> int:
+        """Publish at QoS 1 and wait for the PUBACK; returns its reason code: 0, or 0x10 where nobody subscribed.
+
+        Raises LinkError: "refused" with the reason code (the link lives on), anything else where the link is lost.
+        """
+        properties = b"\0" if expiry_s is None else b"\x05\x02" + expiry_s.to_bytes(4, "big")
+        kind = 0x33 if retain and self._retain else 0x32
+        answer = await self._ask(kind, properties + payload, _PUBACK, _string(topic))
+        reason = answer[2] if len(answer) > 2 else 0
+        if reason >= 0x80:
+            raise LinkError("refused", "the broker refused the message", reason)
+        return reason
+
+    async def receive(self) -> tuple[str, bytes]:
+        """The next (topic, payload) of a subscription, acknowledged by now; never a retained one. Raises LinkError: link lost."""
+        while True:
+            while not self._queue:
+                if self._error:
+                    raise self._error
+                self._arrived.clear()
+                await self._arrived.wait()
+            # Acknowledged in the order of arrival (4.6), and only when taken: Receive Maximum holds the broker back meanwhile.
+            topic, payload, number = self._queue.pop(0)
+            if number:
+                await self._send(b"\x40\x02" + number)
+            if topic is not None:
+                return topic, payload
+
+    async def close(self) -> None:
+        """Say goodbye (so that the will is not sent) if there is somebody to say it to, and free everything."""
+        if self._writer is None:
+            return
+        if not self._error:
+            try:
+                await self._send(b"\xe0\0")
+            except LinkError:
+                pass
+        self._lose(LinkError("closed", "closed on this side"))
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
+        writer, self._writer = self._writer, None
+        await runtime.close_stream(writer)
+
+    def _hello(self):
+        flags = 0xC2
+        parts = [_string(self._client_id)]
+        if self._will:
+            flags |= 0x2C  # retained, QoS 1
+            parts.append(b"\0" + _string(self._will[0]) + _string(self._will[1]))
+        parts.append(_string(self._client_id) + _string(self._password))
+        head = b"\0\x04MQTT\x05" + bytes((flags,)) + self._keepalive_s.to_bytes(2, "big")
+        # Receive Maximum and Maximum Packet Size (3.1.2.11).
+        limits = b"\x08\x21" + RECEIVE_MAXIMUM.to_bytes(2, "big") + b"\x27" + MAX_REMAINING.to_bytes(4, "big")
+        return _packet(0x10, head, limits, *parts)
+
+    def _welcome(self, answer):
+        if answer[1]:
+            raise LinkError("refused", "the broker refused the connection", answer[1])
+        at, end = _varint(answer, 2)
+        at, end = end, at + end
+        while at < end:
+            kind = answer[at]
+            size = _SIZES[kind]
+            if size in (0, 9):
+                for _ in range(2 if size else 1):
+                    at += 2 + (answer[at + 1] << 8 | answer[at + 2])
+                at += 1
+                continue
+            value = int.from_bytes(answer[at + 1 : at + 1 + size], "big")
+            at += 1 + size
+            if kind == 0x13:
+                self._keepalive_s = value
+            elif kind == 0x27:
+                self._longest = value
+            elif kind == 0x25:
+                self._retain = value
+            elif kind == 0x24 and not value:
+                raise LinkError("refused", "the broker has no QoS 1", 0x9B)
+
+    async def _ask(self, kind, rest, answer, before=b""):
+        # One packet, one answer to it: `rest` follows the packet identifier, `before` precedes it.
+        async with self._asking:
+            self._number = self._number % 65_535 + 1
+            number = self._number.to_bytes(2, "big")
+            packet = _packet(kind, before, number, rest)
+            if len(packet) > self._longest:
+                raise LinkError("refused", "longer than the broker takes", 0x95)
+            self._expected = answer, number
+            self._answered.clear()
+            done = False
+            try:
+                await self._send(packet)
+                answer = await self._wait()
+                done = True
+                return answer
+            finally:
+                if not done:
+                    self._lose(LinkError("closed", "given up on this side"))
+
+    async def _wait(self):
+        try:
+            if not self._error:
+                await asyncio.wait_for(self._answered.wait(), self._timeout_s)
+        except asyncio.TimeoutError:
+            self._lose(LinkError("timeout", "the broker does not answer"))
+        if self._answer is None:
+            raise self._error
+        answer, self._answer = self._answer, None
+        return answer
+
+    async def _send(self, packet):
+        # MicroPython's streams take one writer at a time, and a cancelled one takes the reader with it: then the link is over.
+        async with self._writing:
+            if self._error:
+                raise self._error
+            done = False
+            try:
+                self._writer.write(packet)
+                await asyncio.wait_for(self._writer.drain(), self._timeout_s)
+                done = True
+            except asyncio.TimeoutError:
+                self._lose(LinkError("timeout", "the broker takes nothing"))
+            except OSError:
+                self._lose(LinkError("closed", "the connection broke"))
+            finally:
+                if not done:
+                    self._lose(LinkError("closed", "given up on this side"))
+            if not done:
+                raise self._error
+
+    def _lose(self, error):
+        if self._error is None:
+            self._error = error
+            self._answered.set()
+            self._arrived.set()
+
+    async def _keep(self):
+        pause_s = self._keepalive_s / 3
+        while self._keepalive_s and not self._error:
+            await asyncio.sleep(pause_s)
+            self._heard = False
+            try:
+                await self._send(b"\xc0\0")
+            except LinkError:
+                return
+            await asyncio.sleep(pause_s)
+            if not self._heard:
+                self._lose(LinkError("timeout", "PINGREQ unanswered"))
+
+    async def _read(self, reader):
+        try:
+            while not self._error:
+                kind = (await reader.readexactly(1))[0]
+                length = shift = 0
+                while True:
+                    byte = (await reader.readexactly(1))[0]
+                    length |= (byte & 127) << shift
+                    shift += 7
+                    if byte < 128:
+                        break
+                    if shift > 21:
+                        raise ValueError
+                if length > MAX_REMAINING:
+                    raise ValueError
+                body = await reader.readexactly(length) if length else b""
+                self._heard = True
+                self._take(kind, body)
+        except (EOFError, OSError):
+            self._lose(LinkError("closed", "the connection broke"))
+        except (IndexError, ValueError, MemoryError):
+            self._lose(LinkError("protocol", "the broker broke the protocol"))
+
+    def _take(self, kind, body):
+        if kind & 0xF0 == _PUBLISH:
+            self._take_publish(kind, body)
+        elif kind == _PINGRESP:
+            if body:
+                raise ValueError
+        elif kind == _DISCONNECT:
+            self._lose(LinkError("closed", "the broker ended the connection", body[0] if body else 0))
+        elif self._expected is not None and kind == self._expected[0]:
+            number = self._expected[1]
+            if number is not None and body[:2] != number:
+                raise ValueError
+            self._expected = None
+            self._answer = body
+            self._answered.set()
+        else:
+            raise ValueError
+
+    def _take_publish(self, kind, body):
+        qos = kind >> 1 & 3
+        if qos > 1:
+            raise ValueError
+        at = 2 + (body[0] << 8 | body[1])
+        number = body[at : at + 2 * qos]
+        start = _skip(body, at + 2 * qos)
+        if start > len(body) or number == b"\0\0":
+            raise ValueError
+        if len(self._queue) >= RECEIVE_MAXIMUM:
+            if qos:
+                raise ValueError
+            return
+        if kind & 1:
+            # Whoever left it there may be long gone: dropped, but acknowledged when its turn comes.
+            self._queue.append((None, b"", number))
+        else:
+            self._queue.append((body[2:at].decode(), body[start:], number))
+        self._arrived.set()
+
+
+def _string(text):
+    data = text.encode() if isinstance(text, str) else text
+    return len(data).to_bytes(2, "big") + data
+
+
+def _packet(kind, *parts):
+    length = 0
+    for part in parts:
+        length += len(part)
+    head = bytearray((kind,))
+    while length > 127:
+        head.append(length & 127 | 128)
+        length >>= 7
+    head.append(length)
+    return b"".join((head,) + parts)
+
+
+def _varint(body, at):
+    # (value, where it ends); at most 4 bytes (1.5.5).
+    value = 0
+    for shift in (0, 7, 14, 21):
+        byte = body[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise ValueError
+
+
+def _skip(body, at):
+    # Where the properties that begin at `at` end.
+    length, at = _varint(body, at)
+    return at + length

@@ -1,0 +1,35 @@
+"""Opens one TLS connection and tells what became of it. Not a test: test_tls.py runs it on both Pythons."""
+
+import asyncio
+import json
+import sys
+
+from latchpin import runtime
+from latchpin.runtime import LinkError
+
+
+async def main(how):
+    try:
+        context = runtime.tls_context(how.get("pin"), how.get("ca"))
+    except ValueError:
+        return {"refused": "context"}
+    try:
+        host = how.get("host", "localhost")
+        name = how.get("server_name", host)
+        reader, writer = await runtime.open_tls(host, how["port"], name, context, how["first"].encode(), how.get("timeout_s", 5))
+    except LinkError as error:
+        return {"code": error.code, "text": error.text}
+    echoed = b""
+    size = how.get("size", 0)
+    if size:
+        # Several writers' worth in one, read back in the pieces that come.
+        big = bytes(range(256)) * (size // 256)
+        writer.write(big)
+        await writer.drain()
+        echoed = await reader.readexactly(len(how["first"]) + len(big))
+        echoed = echoed[len(how["first"]) :] == big
+    await runtime.close_stream(writer)
+    return {"code": None, "echoed": echoed is True}
+
+
+print(json.dumps(asyncio.run(main(json.loads(sys.argv[1])))))
