@@ -30,7 +30,10 @@ def decode(data: bytes, max_bytes: int = MAX_BYTES):
     if len(data) > max_bytes:
         raise PeerError("cbor: too long")
     data = bytes(data)
-    value, end = _decode(data, 0, MAX_DEPTH)
+    try:
+        value, end = _decode(data, 0, MAX_DEPTH)
+    except (IndexError, ValueError):
+        raise PeerError("cbor: cut short, or not text")
     if end != len(data):
         raise PeerError("cbor: trailing bytes")
     return value
@@ -64,7 +67,10 @@ def _encode(out, value, depth):
         _head(out, 2, len(value))
         out.extend(value)
     elif isinstance(value, str):
-        raw = _utf8(value)
+        try:
+            raw = value.encode()
+        except ValueError:
+            raise ContractError("cbor: text")
         _head(out, 3, len(raw))
         out.extend(raw)
     elif isinstance(value, (list, tuple, dict)):
@@ -88,52 +94,48 @@ def _encode(out, value, depth):
         raise ContractError("cbor: type")
 
 
-def _utf8(text):
-    try:
-        raw = text.encode()
-    except ValueError:
-        raise ContractError("cbor: text")
-    return raw
-
-
 def _decode(data, at, depth):
-    if at >= len(data):
-        raise PeerError("cbor: too short")
     initial = data[at]
     at += 1
-    if 0xF4 <= initial <= 0xF6:
-        return (False, True, None)[initial - 0xF4], at
+    if initial < 24:
+        return initial, at
     major = initial >> 5
     n = initial & 31
-    if major > 5 or n > 27:
-        raise PeerError("cbor: type")
     if n > 23:
+        if major > 5 or n > 27:
+            raise PeerError("cbor: type")
         size = 1 << n - 24
-        end = at + size
+        n = int.from_bytes(data[at : at + size], "big")
+        at += size
+        # Shortest head only (RFC 8949, section 4.2.1).
+        if at > len(data) or n < (24 if size == 1 else 1 << 4 * size):
+            raise PeerError("cbor: head")
+    if 1 < major < 4:
+        end = at + n
         if end > len(data):
             raise PeerError("cbor: too short")
-        n = int.from_bytes(data[at:end], "big")
-        # Shortest head only (RFC 8949, section 4.2.1).
-        if n < (24 if size == 1 else 1 << 4 * size):
-            raise PeerError("cbor: not deterministic")
-        at = end
+        value = data[at:end]
+        if major == 3:
+            value = str(value, "utf-8")
+            if len(value) != n:
+                _check_text(value)
+        return value, end
     if major < 2:
         if n + major > MAX_INT:
             raise PeerError("cbor: integer")
         return (~n if major else n), at
-    if major < 4:
-        end = at + n
-        if end > len(data):
-            raise PeerError("cbor: too short")
-        raw = data[at:end]
-        return (_text(raw) if major == 3 else raw), end
+    if major > 5:
+        if 19 < n < 23 and major == 7:
+            return (False, True, None)[n - 20], at
+        raise PeerError("cbor: type")
     if not depth or n > MAX_ITEMS:
         raise PeerError("cbor: container")
+    depth -= 1
     if major == 4:
         items = []
         for _ in range(n):
-            item, at = _decode(data, at, depth - 1)
-            items.append(item)
+            value, at = _decode(data, at, depth)
+            items.append(value)
         return items, at
     mapping = {}
     previous = b""
@@ -142,23 +144,17 @@ def _decode(data, at, depth):
         key, at = _decode(data, at, 0)
         encoded = data[start:at]
         if encoded <= previous:
-            raise PeerError("cbor: not deterministic")
+            raise PeerError("cbor: order")
         if type(key) is not int and not isinstance(key, str):
             raise PeerError("cbor: key")
         previous = encoded
-        mapping[key], at = _decode(data, at, depth - 1)
+        mapping[key], at = _decode(data, at, depth)
     return mapping, at
 
 
-def _text(raw):
-    try:
-        text = str(raw, "utf-8")
-    except ValueError:
-        raise PeerError("cbor: text")
-    if len(text) != len(raw):
-        # MicroPython lets overlong forms, surrogates and numbers beyond U+10FFFF pass (RFC 3629, section 3).
-        for character in text:
-            n = ord(character)
-            if n > 0x10FFFF or 0xD800 <= n < 0xE000 or len(character.encode()) != 1 + (n > 0x7F) + (n > 0x7FF) + (n > 0xFFFF):
-                raise PeerError("cbor: text")
-    return text
+def _check_text(text):
+    # MicroPython lets overlong forms, surrogates and numbers beyond U+10FFFF pass (RFC 3629, section 3).
+    for character in text:
+        n = ord(character)
+        if n > 0x10FFFF or 0xD800 <= n < 0xE000 or len(character.encode()) != 1 + (n > 0x7F) + (n > 0x7FF) + (n > 0xFFFF):
+            raise PeerError("cbor: text")
