@@ -247,13 +247,11 @@ class Agent:
         self._effects.append(self._talk.prove(self._now_ms))
 
     def discover(self, when, cause):
-        self._wake_ms = None
         self._show("asking")
         self._ask("DISCOVER", {})
 
     def challenge(self, when, cause):
         """Begin, or learn where the auth_session stands: never with an answer."""
-        self._wake_ms = None
         if self._tokens.code_verifier is None:
             # What that session was for is over: its code_challenge belongs to a verifier that was redeemed.
             self._tokens.auth_session = None
@@ -362,6 +360,8 @@ class Agent:
         self._wait_s = min(after_s or self._longer(BACK_OFF_S), 3600)
         self._wake_ms = self._now_ms + self._wait_s * 1000
         self._show("try_later" if when == "invalid_grant" else when, self._wait_s)
+        if when == "silence":
+            self._talk.drop()
 
     def stop(self, when, cause):
         self._forget_answers()
@@ -402,6 +402,7 @@ class Agent:
     def _ask(self, name, fields):
         if name != "REVOKE":
             fields["resource"] = self._settings.get("resource", 0)
+        self._wake_ms = None
         self._effects.append(self._talk.ask(name, fields, self._now_ms))
 
     def _ask_signed(self, name, fields, uri):
@@ -432,6 +433,10 @@ class Agent:
             self._signed = None
             self._signatures += 1
             self._effects.append(Post(uri, headers, body))
+            return
+        if not self._offer["dpop_supported"]:
+            # Whoever relays a bearer token could use it (PROTOCOL section 5): straight over HTTPS only.
+            self._finish_call("mcp_refused", "nothing: no relay for bearer tokens")
             return
         fields = {"method": "tools/call", "name": tool, "body": body, "access_token": token, "block": block}
         self._ask_signed("CALL", fields, uri)

@@ -1,0 +1,721 @@
+"""The agent from the outside: events in, effects out, against a bridge that really seals. Every row of the table fires here.
+
+Not for networks: journeys/ has those.
+"""
+
+import json
+
+from bridge_side import BridgeSide, Identity
+from latchpin.agent import authorization, events
+from latchpin.agent.agent import Agent
+from latchpin.runtime import random_bytes
+from latchpin.wire import check_digit, topics
+from latchpin.wire.errors import NUMBERS
+
+FIRED = set()
+PIN = "12345678" + check_digit.damm("12345678")
+RESOURCE = "https://mcp.example/mcp"
+OFFER = {
+    "issuer": "https://as.example",
+    "challenge_endpoint": "https://as.example/challenge",
+    "token_endpoint": "https://as.example/token",
+    "resource_uri": RESOURCE,
+    "dpop_supported": True,
+}
+ASK_PIN = {"name": "pin", "kind": 0, "min": 9, "max": 9, "check": 1, "label": "PIN"}
+
+
+class Recorder(authorization.Authorization):
+    """The real machine; it also notes which rows were taken."""
+
+    def _row(self, when):
+        row = authorization.Authorization._row(self, when)
+        if row is not None:
+            for scope in [self.state] + [group for group, members in authorization.GROUPS if self.state in members]:
+                if ("\n" + scope + " " + when + " ") in authorization.TRANSITIONS:
+                    FIRED.add((scope, when))
+                    break
+        return row
+
+
+class World:
+    """One agent and one bridge side, with a clock that the test turns."""
+
+    def __init__(self, settings=None, kept=None, bridge=None, identity=None):
+        self.bridge = bridge or BridgeSide()
+        self.identity = identity or Identity(self.bridge)
+        self.bridge.meet(self.identity)
+        self.settings = settings or {}
+        self.agent = Agent(self.identity, self.settings, random_bytes, kept)
+        self.agent._machine = Recorder(self.agent)
+        self.now_ms = 0
+        self.shown = []
+        self.kept = kept
+        self.effects = []
+
+    def do(self, event):
+        self.effects = self.agent.handle(event, self.now_ms)
+        for effect in self.effects:
+            if isinstance(effect, events.Show):
+                self.shown.append(effect)
+            elif isinstance(effect, events.Store):
+                self.kept = effect.data
+        return self.effects
+
+    def sent(self):
+        """The payload published to the bridge just now."""
+        payloads = [effect.payload for effect in self.effects if isinstance(effect, events.Publish) and effect.expiry_s]
+        assert len(payloads) == 1, self.effects
+        return payloads[0]
+
+    def only(self, kind):
+        found = [effect for effect in self.effects if isinstance(effect, kind)]
+        assert len(found) == 1, self.effects
+        return found[0]
+
+    def request(self):
+        return self.bridge.open(self.sent())
+
+    def reply(self, name, **fields):
+        return self.do(events.Received(self.bridge.reply(name, **fields)))
+
+    def error(self, code, **fields):
+        return self.reply("ERROR", error=NUMBERS[code], **fields)
+
+    def wait(self):
+        """Turn the clock to the agent's deadline."""
+        assert self.agent.deadline_ms is not None, self.state
+        self.now_ms = max(self.now_ms, self.agent.deadline_ms)
+        return self.do(events.Tick())
+
+    @property
+    def state(self):
+        return self.agent.state
+
+    @property
+    def code(self):
+        return self.shown[-1].code
+
+    # Ways into a state.
+
+    def open(self):
+        self.do(events.Started())
+        self.do(events.LinkUp())
+        return self.shake()
+
+    def shake(self):
+        self.do(events.Received(self.bridge.message_2(self.sent())))
+        self.do(events.Received(self.bridge.message_4(self.sent())))
+        assert self.request().name == "DISCOVER"
+        return self
+
+    def challenge(self, **offer):
+        self.open()
+        fields = dict(OFFER)
+        fields.update(offer)
+        self.reply("OFFER", **fields)
+        return self
+
+    def wait_for_pin(self):
+        self.challenge()
+        self.request()
+        self.prompt()
+        return self
+
+    def prompt(self, auth_session="session-1", inputs=(ASK_PIN,), ttl_s=600):
+        self.reply(
+            "PROMPT",
+            auth_session=auth_session,
+            inputs=list(inputs),
+            message="Ask for a PIN",
+            tries_left=5,
+            ttl_s=ttl_s,
+            binding_word="amber fox",
+        )
+
+    def type(self, text):
+        for key in text:
+            self.do(events.KeyPressed(key))
+
+    def answer(self):
+        self.wait_for_pin()
+        self.type(PIN + "#")
+        return self
+
+    def redeem(self):
+        self.answer()
+        self.request()
+        self.reply("CODE", code="code-1", auth_session="session-2")
+        return self
+
+    def ready(self, refresh_token="refresh-1", ttl_s=300):
+        self.redeem()
+        self.request()
+        self.tokens(refresh_token, ttl_s)
+        return self
+
+    def tokens(self, refresh_token="refresh-1", ttl_s=300):
+        fields = {"access_token": "access-1", "token_type": "DPoP", "ttl_s": ttl_s}
+        if refresh_token:
+            fields["refresh_token"] = refresh_token
+        self.reply("TOKENS", **fields)
+
+    def call(self):
+        self.ready()
+        self.do(events.Call("blink", {"times": 3}))
+        return self
+
+    def result(self, status=200, body=None, block=0, blocks=1, **fields):
+        if body is None:
+            answer = {"content": [{"type": "text", "text": "blinked"}], "isError": False}
+            body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": answer}).encode()
+        self.reply("RESULT", status=status, body=body, block=block, blocks=blocks, **fields)
+
+
+def test_the_whole_way_from_boot_to_the_answer_of_a_tool():
+    world = World(settings={"scope": 1, "resource": 2})
+    assert world.do(events.Started()) == [events.Connect(0)]
+    world.do(events.LinkUp())
+    assert world.effects[0] == events.Publish(topics.state("lp-7f3k2m"), b"1", None, True)
+    world.shake()
+    world.reply("OFFER", **OFFER)
+    first = world.request()
+    assert first.name == "CHALLENGE" and first["scope"] == 1 and first["resource"] == 2
+    assert len(first["code_challenge"]) == 43 and first.get("answers") is None and first.get("auth_session") is None
+    world.prompt()
+    assert world.state == "WAITING" and world.code == "waiting"
+    assert world.shown[-1].text == "Ask for a PIN; word: amber fox"
+    world.type(PIN)
+    assert world.shown[-1].entry == "***-***-***"
+    world.type("#")
+    second = world.request()
+    assert second["answers"] == {"pin": PIN} and second["auth_session"] == "session-1"
+    world.reply("CODE", code="code-1", auth_session="session-2")
+    third = world.request()
+    assert third.name == "TOKEN" and third["code"] == "code-1" and len(third["code_verifier"]) == 43
+    world.tokens()
+    assert world.state == "READY" and world.code == "ready"
+    world.do(events.Call("blink", {"times": 3}))
+    fourth = world.request()
+    assert fourth.name == "CALL" and fourth["access_token"] == "access-1" and fourth["name"] == "blink"
+    world.result()
+    assert world.only(events.Answer) == events.Answer(True, "blinked")
+    assert world.state == "READY" and world.code == "answer"
+
+
+def test_a_key_shows_a_mark_and_never_a_digit():
+    world = World().wait_for_pin()
+    world.type("12")
+    assert "1" not in world.shown[-1].text.replace("amber fox", "") and world.shown[-1].entry == "**"
+    assert repr(events.KeyPressed("1")) == "KeyPressed(.)"
+    world.type("*")
+    assert world.shown[-1].entry == "*"
+
+
+def test_a_typing_error_spends_no_attempt_and_leaves_the_device():
+    world = World().wait_for_pin()
+    world.type(PIN[:8] + str((int(PIN[8]) + 1) % 10) + "#")
+    assert world.code == "typo" and not [e for e in world.effects if isinstance(e, events.Publish)]
+    world.type("12#")
+    assert world.code == "short" and world.state == "WAITING"
+
+
+def test_an_idle_entry_is_wiped_without_spending_an_attempt():
+    world = World().wait_for_pin()
+    world.type("123")
+    world.wait()
+    assert world.code == "waiting" and world.shown[-1].entry == "" and world.state == "WAITING"
+
+
+def test_a_prompt_that_lapses_is_asked_for_again_without_an_answer():
+    world = World().wait_for_pin()
+    world.wait()
+    assert world.state == "CHALLENGING"
+    request = world.request()
+    assert request["auth_session"] == "session-1" and request.get("answers") is None
+
+
+def test_several_inputs_are_asked_one_after_the_other():
+    world = World().challenge()
+    world.request()
+    world.prompt(inputs=({"name": "name", "kind": 1, "max": 20, "label": "Name"}, {"name": "otp", "kind": 0, "min": 6, "max": 6}))
+    world.type("ada#")
+    assert world.state == "WAITING" and world.shown[-1].entry == ""
+    world.type("123456#")
+    assert world.request()["answers"] == {"name": "ada", "otp": "123456"}
+
+
+def test_a_wrong_answer_tells_the_tries_left_and_asks_again_with_the_new_auth_session():
+    world = World().answer()
+    world.request()
+    world.error("wrong_answer", tries_left=4, auth_session="session-2")
+    assert world.state == "WAITING" and world.shown[-1].text.startswith("4 tries left")
+    world.type(PIN + "#")
+    assert world.request()["auth_session"] == "session-2"
+
+
+def test_an_expired_pin_is_asked_for_anew():
+    world = World().answer()
+    world.request()
+    world.error("expired", auth_session="session-2")
+    assert world.state == "WAITING" and world.code == "expired"
+
+
+def test_a_refusal_without_a_prompt_begins_afresh():
+    for code in ("expired", "wrong_answer", "invalid_session"):
+        world = World().challenge()
+        world.request()
+        world.error(code)
+        assert world.state == "CHALLENGING"
+        assert world.request().get("auth_session") is None
+
+
+def test_an_invalid_session_begins_a_new_pairing_with_a_new_verifier():
+    world = World().answer()
+    first = world.bridge.requests[-1]
+    world.request()
+    world.error("invalid_session")
+    request = world.request()
+    assert request.get("auth_session") is None and request["code_challenge"] != first.get("code_challenge")
+
+
+def test_a_locked_device_waits_and_asks_again_by_itself_or_by_a_key():
+    world = World().answer()
+    world.request()
+    world.error("locked", retry_after_s=120)
+    assert world.state == "LOCKED" and world.code == "locked" and world.agent.deadline_ms == 120_000
+    world.wait()
+    assert world.state == "DISCOVERING"
+    world = World().challenge()
+    world.request()
+    world.error("locked")
+    world.do(events.KeyPressed("7"))
+    assert world.state == "LOCKED" and world.code == "locked"
+    world.do(events.KeyPressed("#"))
+    assert world.state == "DISCOVERING"
+
+
+def test_each_final_refusal_stops_with_its_own_code_until_a_person_asks_again():
+    for code in ("denied", "needs_browser", "not_first_party", "unknown_device", "invalid", "internal"):
+        world = World().answer()
+        request = world.request()
+        world.error(code)
+        assert world.state == "STOPPED" and world.code == code
+        request_id = "".join(["%02x" % byte for byte in request["rid"][:4]])
+        assert request_id in world.shown[-1].text, "the screen and the bridge's log name the same request"
+        world.do(events.KeyPressed("#"))
+        assert world.state == "DISCOVERING"
+
+
+def test_a_reply_of_the_wrong_kind_stops_instead_of_waiting_for_ever():
+    world = World().open()
+    world.tokens()
+    assert world.state == "STOPPED" and world.code == "internal"
+
+
+def test_an_authorization_server_without_a_challenge_endpoint_needs_a_browser():
+    world = World().challenge(challenge_endpoint="")
+    assert world.state == "STOPPED" and world.code == "needs_browser"
+
+
+def test_an_authorization_server_without_dpop_is_refused_unless_settings_allow_bearer_tokens():
+    world = World().challenge(dpop_supported=False)
+    assert world.state == "STOPPED" and world.code == "bearer_only"
+    world = World(settings={"allow_bearer": True}).challenge(dpop_supported=False)
+    assert world.state == "CHALLENGING" and world.request().get("dpop") is None
+
+
+def test_a_bearer_token_never_goes_through_the_relay():
+    world = World(settings={"allow_bearer": True}).challenge(dpop_supported=False)
+    world.request()
+    world.prompt()
+    world.type(PIN + "#")
+    world.request()
+    world.reply("CODE", code="code-1")
+    world.request()
+    world.reply("TOKENS", access_token="access-1", token_type="Bearer", ttl_s=300)
+    world.do(events.Call("blink", {}))
+    assert not [e for e in world.effects if isinstance(e, events.Publish)]
+    assert world.only(events.Answer).ok is False and world.state == "READY"
+
+
+def test_a_wanted_nonce_is_signed_at_once_and_not_for_ever():
+    world = World().challenge()
+    first = world.request()
+    for number in range(2):
+        world.error("use_dpop_nonce", dpop_nonce="nonce-%d" % number)
+        again = world.request()
+        assert again["dpop"] != first["dpop"] and again["rid"] != first["rid"]
+        assert again["code_challenge"] == first["code_challenge"]
+    world.error("use_dpop_nonce", dpop_nonce="nonce-9")
+    assert world.state == "RESTING" and world.code == "try_later"
+
+
+def test_a_busy_server_is_asked_again_after_as_long_as_it_says():
+    world = World().challenge()
+    world.request()
+    world.error("try_later", retry_after_s=7)
+    assert world.state == "RESTING" and world.agent.deadline_ms == 7000 and "7 s" in world.shown[-1].text
+    world.wait()
+    assert world.state == "DISCOVERING"
+
+
+def test_an_unanswered_request_is_repeated_once_with_its_rid_then_a_new_session_opens():
+    world = World().challenge()
+    first = world.request()
+    world.wait()
+    again = world.request()
+    assert again["rid"] == first["rid"] and again == first
+    world.wait()
+    assert world.state == "GREETING"
+
+
+def test_a_late_reply_to_the_first_transmission_counts_after_the_second_went_out():
+    world = World().challenge()
+    world.request()
+    first = world.bridge._request
+    world.wait()
+    world.request()
+    world.bridge._request = first
+    world.prompt()
+    assert world.state == "WAITING"
+
+
+def test_a_pin_never_crosses_sessions():
+    world = World().answer()
+    world.request()
+    world.wait()
+    world.request()
+    world.wait()
+    assert world.state == "GREETING"
+    world.shake()
+    world.reply("OFFER", **OFFER)
+    request = world.request()
+    assert request["auth_session"] == "session-1" and request.get("answers") is None
+    world.prompt(auth_session="session-2")
+    assert world.state == "WAITING" and world.shown[-1].entry == ""
+
+
+def test_a_lost_code_is_fetched_again_by_the_auth_session_and_costs_no_pin():
+    world = World().redeem()
+    world.request()
+    world.wait()
+    world.request()
+    world.wait()
+    world.shake()
+    world.reply("OFFER", **OFFER)
+    request = world.request()
+    assert request.name == "CHALLENGE" and request["auth_session"] == "session-2" and request.get("answers") is None
+    world.reply("CODE", code="code-2")
+    assert world.request()["code"] == "code-2"
+    world.error("invalid_grant")
+    assert world.state == "RESTING"
+    world.wait()
+    assert world.state == "DISCOVERING"
+
+
+def test_a_hint_that_the_session_is_unknown_counts_only_while_an_answer_is_awaited():
+    world = World().wait_for_pin()
+    world.do(events.Received(b"\x81\x00"))
+    assert world.state == "WAITING" and world.agent.dropped == 1
+    world = World().answer()
+    world.do(events.Received(b"\x81\x00"))
+    assert world.state == "GREETING"
+
+
+def test_a_refused_or_silent_handshake_rests_and_tries_again():
+    world = World()
+    world.do(events.Started())
+    world.do(events.LinkUp())
+    world.do(events.Received(b"\x81\x00"))
+    assert world.state == "RESTING" and world.code == "refused"
+    world.wait()
+    assert world.state == "GREETING"
+    world.wait()
+    assert world.state == "RESTING" and world.code == "silence"
+    world.wait()
+    message_2 = world.bridge.message_2(world.sent())
+    world.do(events.Received(message_2[:20] + bytes((message_2[20] ^ 1,)) + message_2[21:]))
+    assert world.state == "RESTING" and world.code == "refused"
+    world.wait()
+    world.do(events.Received(world.bridge.message_2(world.sent())))
+    assert world.state == "PROVING"
+    world.wait()
+    assert world.state == "RESTING"
+
+
+def test_a_bridge_with_another_key_learns_nothing():
+    world = World(identity=Identity(BridgeSide()))
+    world.do(events.Started())
+    world.do(events.LinkUp())
+    world.do(events.Received(world.bridge.message_2(world.sent())))
+    assert world.state == "RESTING" and world.code == "refused"
+    assert not [e for e in world.effects if isinstance(e, events.Publish)]
+
+
+def test_a_lost_link_is_taken_up_again_after_a_growing_wait():
+    world = World().wait_for_pin()
+    world.do(events.LinkDown("refused", 0x87))
+    assert world.state == "OFFLINE" and world.code == "offline" and "0x87" in world.shown[-1].text
+    assert 1000 <= world.only(events.Connect).after_ms <= 3000
+    longest = 0
+    for _ in range(40):
+        world.do(events.LinkDown("tcp", None))
+        longest = max(longest, world.only(events.Connect).after_ms)
+    assert 3000 < longest <= 300_000
+    world.do(events.KeyPressed("5"))
+    assert world.code == "offline"
+    world.do(events.LinkUp())
+    assert world.state == "GREETING"
+
+
+def test_malformed_payloads_are_dropped_and_counted():
+    world = World().wait_for_pin()
+    for payload in (b"", b"\xff", b"\x80", b"\x81\x01", b"\x83\x40\xa0\x40", bytes(64), b"\xa1\x00\x01", b"\x81\x00"):
+        assert world.do(events.Received(payload)) == []
+    assert world.agent.dropped == 8 and world.state == "WAITING"
+
+
+def test_a_reply_cannot_answer_another_request():
+    world = World().challenge()
+    world.request()
+    old = world.bridge.reply("PROMPT", auth_session="s", inputs=[ASK_PIN], ttl_s=600)
+    world.wait()
+    world.request()
+    world.prompt()
+    assert world.state == "WAITING"
+    world.type(PIN + "#")
+    world.do(events.Received(old))
+    assert world.state == "ANSWERING" and world.agent.dropped == 1
+
+
+def test_the_token_is_renewed_before_it_ends_and_a_rotated_one_is_kept():
+    world = World().ready(ttl_s=1000)
+    start = world.now_ms
+    world.wait()
+    assert 800_000 <= world.now_ms - start <= 900_000 and world.state == "REFRESHING"
+    assert world.request()["refresh_token"] == "refresh-1"
+    world.tokens(refresh_token="refresh-2")
+    assert world.state == "READY"
+    world.wait()
+    assert world.request()["refresh_token"] == "refresh-2"
+
+
+def test_a_lost_renewal_is_repeated_in_the_next_session_with_the_same_token_and_key():
+    world = World().ready()
+    world.wait()
+    world.request()
+    world.wait()
+    world.request()
+    world.wait()
+    assert world.state == "GREETING"
+    world.shake()
+    world.now_ms += 300_000
+    world.reply("OFFER", **OFFER)
+    assert world.state == "REFRESHING" and world.request()["refresh_token"] == "refresh-1"
+
+
+def test_a_revoked_family_leads_back_to_pairing_and_says_why():
+    world = World().ready()
+    world.wait()
+    world.request()
+    world.error("invalid_grant")
+    assert world.state == "CHALLENGING" and [show.code for show in world.shown[-2:]] == ["invalid_grant", "asking"]
+    request = world.request()
+    assert request.get("auth_session") is None and len(request["code_challenge"]) == 43
+
+
+def test_a_renewal_that_wants_the_human_asks_the_human_and_begins_with_a_new_verifier():
+    world = World().ready()
+    world.wait()
+    world.request()
+    world.prompt(auth_session="session-9")
+    assert world.state == "WAITING"
+    world.type(PIN + "#")
+    request = world.request()
+    assert request["auth_session"] == "session-9" and len(request["code_challenge"]) == 43
+    world.reply("CODE", code="code-9")
+    assert len(world.request()["code_verifier"]) == 43
+
+
+def test_without_a_refresh_token_an_ending_token_leads_to_a_new_pairing():
+    world = World().ready(refresh_token=None)
+    world.wait()
+    assert world.state == "CHALLENGING" and world.request().get("auth_session") is None
+
+
+def test_a_session_that_is_over_is_replaced_before_anything_is_asked():
+    day = 24 * 3600 * 1000
+    world = World().ready(ttl_s=200_000)
+    world.now_ms += day
+    world.do(events.Call("blink", {}))
+    assert world.state == "GREETING"
+    world.shake()
+    world.reply("OFFER", **OFFER)
+    assert world.state == "CALLING", "the call was not forgotten"
+    world = World().ready(ttl_s=200_000)
+    world.now_ms += day
+    world.wait()
+    assert world.state == "GREETING"
+    world = World().wait_for_pin()
+    world.type(PIN)
+    world.now_ms += day
+    world.type("#")
+    assert world.state == "GREETING"
+    world = World().wait_for_pin()
+    world.now_ms += day
+    world.wait()
+    assert world.state == "GREETING"
+    for code in ("locked", "denied"):
+        world = World().answer()
+        world.request()
+        world.error(code)
+        world.now_ms += day
+        world.do(events.KeyPressed("#"))
+        assert world.state == "GREETING"
+    world = World().answer()
+    world.request()
+    world.error("locked", retry_after_s=2 * 24 * 3600)
+    world.wait()
+    assert world.state == "GREETING"
+
+
+def test_a_refused_token_is_renewed_once_and_the_call_repeated():
+    world = World().call()
+    world.request()
+    world.result(401, b"")
+    assert world.state == "REFRESHING"
+    world.request()
+    world.tokens("refresh-2")
+    assert world.state == "CALLING"
+    world.request()
+    world.result(401, b"")
+    assert world.state == "READY" and world.code == "mcp_refused" and "401" in world.shown[-1].text
+
+
+def test_a_refused_token_without_a_refresh_token_leads_to_pairing():
+    world = World().ready(refresh_token=None)
+    world.do(events.Call("blink", {}))
+    world.request()
+    world.result(401, b"")
+    assert world.state == "CHALLENGING"
+
+
+def test_a_nonce_of_the_mcp_server_is_signed_and_stays_apart_from_that_of_the_authorization_server():
+    world = World().call()
+    world.request()
+    world.result(401, b"", www_authenticate='DPoP error="use_dpop_nonce"', dpop_nonce="rs-nonce")
+    assert world.state == "CALLING"
+    world.request()
+    world.result()
+    assert world.state == "READY" and world.agent._nonces == [None, "rs-nonce"]
+
+
+def test_a_long_answer_comes_in_blocks():
+    text = "x" * 5000
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": text}]}}).encode()
+    world = World().call()
+    assert world.request()["block"] == 0
+    world.result(body=body[:3000], block=0, blocks=2)
+    assert world.request()["block"] == 1
+    world.result(body=body[3000:], block=1, blocks=2)
+    assert world.only(events.Answer) == events.Answer(True, text)
+
+
+def test_an_answer_larger_than_the_device_can_hold_is_refused():
+    world = World().call()
+    for block in range(4):
+        if world.state != "CALLING":
+            break
+        world.request()
+        world.result(body=bytes(3000), block=block, blocks=9)
+    assert world.state == "READY" and world.code == "mcp_refused"
+
+
+def test_an_answer_as_an_event_stream_is_read_too():
+    result = {"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": "done"}]}}
+    note = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {}}
+    body = "event: message\r\ndata: " + json.dumps(note) + "\r\n\r\nevent: message\r\ndata: " + json.dumps(result) + "\r\n\r\n"
+    world = World().call()
+    world.request()
+    world.result(body=body.encode())
+    assert world.only(events.Answer) == events.Answer(True, "done")
+
+
+def test_what_is_not_mcp_ends_the_call_and_says_so():
+    for body in (b"<html>", b"{}", b"[]", b"data: x", b"\xff", b'{"result": 1}'):
+        world = World().call()
+        world.request()
+        world.result(body=body)
+        assert world.code == "mcp_failed" and world.only(events.Answer).ok is False
+
+
+def test_straight_over_https_the_token_goes_in_the_headers_and_nowhere_else():
+    world = World(settings={"route": "direct"}).call()
+    post = world.only(events.Post)
+    assert post.url == RESOURCE and post.headers["Authorization"] == "DPoP access-1"
+    assert post.headers["Mcp-Method"] == "tools/call" and post.headers["Mcp-Name"] == "blink" and "DPoP" in post.headers
+    assert "access-1" not in repr(post)
+    world.do(events.HttpAnswered(401, {"www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": "n1"}, b""))
+    assert world.only(events.Post).headers["DPoP"] != post.headers["DPoP"]
+    world.do(events.HttpFailed("tls"))
+    assert world.only(events.Answer) == events.Answer(False, "tls") and world.state == "READY"
+    world.do(events.HttpAnswered(200, {}, b""))
+    assert world.effects == [], "an answer that nobody waits for"
+
+
+def test_pressing_submit_when_ready_calls_the_tool_of_the_settings():
+    world = World(settings={"call": {"tool": "whoami"}}).ready()
+    world.do(events.KeyPressed("#"))
+    assert world.state == "CALLING" and world.request()["name"] == "whoami"
+
+
+def test_the_journal_brings_an_authorization_back_after_a_power_cut():
+    world = World().ready()
+    after = World(kept=world.kept, bridge=world.bridge, identity=world.identity).challenge()
+    assert after.state == "REFRESHING" and after.request()["refresh_token"] == "refresh-1"
+    waiting = World().wait_for_pin()
+    after = World(kept=waiting.kept, bridge=waiting.bridge, identity=waiting.identity).challenge()
+    request = after.request()
+    assert request["auth_session"] == "session-1" and request.get("answers") is None
+
+
+def test_a_journal_that_is_not_ours_is_dropped_and_pairing_begins():
+    world = World(kept=b"\x01\x02").challenge()
+    assert world.state == "CHALLENGING" and world.agent.dropped == 1
+
+
+def test_the_pin_and_the_access_token_are_never_journalled():
+    world = World().ready()
+    assert b"access-1" not in world.kept and PIN.encode() not in world.kept and b"refresh-1" in world.kept
+
+
+def test_the_clock_follows_sealed_replies_and_never_goes_back_by_more_than_a_day():
+    world = World().wait_for_pin()
+    clock = world.agent._clock_s
+    world.type(PIN + "#")
+    world.request()
+    world.error("try_later", now=clock - 90_000)
+    assert world.agent._clock_s == clock
+    assert not [e for e in world.effects if isinstance(e, events.SetClock)]
+
+
+def test_text_from_outside_cannot_drive_the_terminal():
+    world = World().challenge()
+    world.request()
+    world.reply("PROMPT", auth_session="s", inputs=[ASK_PIN], message="\x1b[2Jhello\n", ttl_s=600)
+    assert "\x1b" not in world.shown[-1].text and "\n" not in world.shown[-1].text
+
+
+def test_no_value_prints_a_secret():
+    world = World().ready()
+    text = repr(world.agent._tokens) + repr(world.agent._talk) + repr(world.agent._entry) + repr(world.bridge.requests)
+    for secret in (PIN, "access-1", "refresh-1", "code-1", "session-1"):
+        assert secret not in text
+    assert "refresh" not in repr(events.Store(b"refresh")) and "tok" not in repr(events.HttpAnswered(200, {}, b"tok"))
+
+
+def test_z_every_row_of_the_table_was_taken():
+    authorization.check(World().agent)
+    rows = set([tuple(row.split(" ")[:2]) for row in authorization.TRANSITIONS.strip().split("\n")])
+    assert rows - FIRED == set(), sorted(rows - FIRED)
