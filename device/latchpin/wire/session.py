@@ -37,14 +37,14 @@ def parse(payload) -> Frame:
     """
     if isinstance(payload, (bytes, bytearray)):
         payload = cbor.decode(payload)
-    if not isinstance(payload, list) or len(payload) != 3 or payload[0] != b"" or not isinstance(payload[1], dict):
+    if not isinstance(payload, list) or len(payload) != 3 or not isinstance(payload[1], dict) or len(payload[1]) != 3:
         raise PeerError("not a frame")
-    fields = [payload[1].get(key) for key in (4, 6, 10)] + payload[2:]
-    if len(payload[1]) != 3 or not all([isinstance(field, bytes) for field in fields]):
+    fields = [payload[0], payload[2]] + [payload[1].get(key) for key in (4, 6, 10)]
+    if not all([isinstance(field, bytes) for field in fields]):
         raise PeerError("not a frame")
-    kid, piv, sid, ciphertext = fields
+    protected, ciphertext, kid, piv, sid = fields
     # Partial IV: no leading zeros (RFC 8613, section 5), and none beyond MAX_MESSAGES.
-    if len(kid) != 1 or len(sid) != 8 or not (len(piv) == 1 or len(piv) == 2 and piv[0]):
+    if protected or len(kid) != 1 or len(sid) != 8 or not (len(piv) == 1 or len(piv) == 2 and piv[0]):
         raise PeerError("not a frame")
     if len(ciphertext) not in [_room(bucket, piv) for bucket in BUCKETS]:
         raise PeerError("not a frame")
