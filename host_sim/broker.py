@@ -1,0 +1,191 @@
+"""`latchpin broker`: the demo broker, over TLS, on loopback only.
+
+Not for production (there stand mosquitto, EMQX or VerneMQ), and not the protocol (mqtt_broker.py).
+"""
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import ipaddress
+import re
+import signal
+import ssl
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from broker_bridge.registry import Registry, RegistryError
+from host_sim.mqtt_broker import CONNECT_WITHIN_S, Broker, Client
+
+
+class ConfigurationError(ValueError):
+    """broker.toml cannot be used; the text says what to do next and quotes no value."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """broker.toml, checked; paths count from its folder."""
+
+    host: str
+    port: int
+    certificate: Path
+    private_key: Path
+    registry: Path
+    bridges: Mapping[str, bytes] = dataclasses.field(repr=False)
+    tap: Path | None = None
+
+
+EXAMPLE = """broker.toml:
+
+  listen = "127.0.0.1:8883"            # loopback only; port 0 takes a free one
+  certificate = "broker.pem"           # PEM, leaf first
+  private_key = "broker.key"
+  registry = "devices.toml"            # `latchpin device enrol` writes it; read again when it changes
+  # tap = "tap.bin"                    # records every PUBLISH, to prove that nothing can be read
+
+  [bridge]
+  username = "bridge"                  # or usernames = ["bridge", "bridge-2"], one for each replica
+  password_file = "bridge.password"
+
+A client id must equal the username. When it listens it prints: ready mqtts://127.0.0.1:PORT
+Production: mosquitto (`latchpin bridge acl` prints its files), EMQX or VerneMQ.
+"""
+
+
+def load(path: Path) -> Configuration:
+    """The configuration in a TOML file. Raises ConfigurationError."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise ConfigurationError(f"{path} is not TOML; `latchpin broker --help` shows one") from None
+
+    def text(section: Mapping[str, Any], key: str, where: str = "") -> str:
+        if not isinstance(section.get(key), str):
+            raise ConfigurationError(f"{path}: {where}{key} is missing or no text; `latchpin broker --help` shows one")
+        return section[key]
+
+    def file(section: Mapping[str, Any], key: str, where: str = "") -> Path:
+        found = path.parent / text(section, key, where)
+        if not found.is_file():
+            raise ConfigurationError(f"{path}: {where}{key} names no file; relative paths count from the folder of broker.toml")
+        return found
+
+    bridge = table.get("bridge")
+    known = {"listen", "certificate", "private_key", "registry", "tap", "bridge"}
+    if set(table) - known or not isinstance(bridge, dict) or set(bridge) - {"username", "usernames", "password_file"}:
+        raise ConfigurationError(f"{path} has a key that is not known, or no [bridge]; `latchpin broker --help` shows one")
+    names = bridge["usernames"] if "usernames" in bridge else [text(bridge, "username", "bridge.")]
+    if (
+        not isinstance(names, list)
+        or not names
+        or not all(isinstance(name, str) and re.fullmatch("[a-z0-9-]{1,23}", name) for name in names)
+    ):
+        raise ConfigurationError(f"{path}: a bridge's username is 1 to 23 of a-z, 0-9 and hyphens")
+    password = file(bridge, "password_file", "bridge.").read_bytes().removesuffix(b"\n").removesuffix(b"\r")
+    if not password:
+        raise ConfigurationError(f"{path}: bridge.password_file is empty: write a random password into it")
+    host, _, port = text(table, "listen").rpartition(":")
+    host = "127.0.0.1" if host == "localhost" else host.strip("[]")
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback and 0 <= int(port) < 65536
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ConfigurationError(
+            f'{path}: the demo broker listens on loopback only: listen = "127.0.0.1:8883". For other machines run mosquitto,'
+            " EMQX or VerneMQ; `latchpin bridge acl` prints mosquitto's files"
+        )
+    tap = path.parent / text(table, "tap") if "tap" in table else None
+    bridges = dict.fromkeys(names, password)
+    return Configuration(
+        host,
+        int(port),
+        file(table, "certificate"),
+        file(table, "private_key"),
+        path.parent / text(table, "registry"),
+        bridges,
+        tap,
+    )
+
+
+async def serve(configuration: Configuration, until: asyncio.Event, kind: type[Broker] = Broker) -> None:
+    """Listens, prints the ready line, and serves until the event is set. Raises ConfigurationError before it listens."""
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(configuration.certificate, configuration.private_key)
+        registry = Registry(configuration.registry)
+    except (OSError, ssl.SSLError):
+        raise ConfigurationError("certificate and private_key are not a pair in PEM: make them again") from None
+    except RegistryError as error:
+        raise ConfigurationError(str(error)) from None
+    broker = kind(registry, configuration.bridges, configuration.tap)
+    try:
+        server = await broker.loop.create_server(
+            lambda: Client(broker),
+            configuration.host,
+            configuration.port,
+            ssl=context,
+            backlog=1024,
+            ssl_handshake_timeout=CONNECT_WITHIN_S,
+        )
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen: {error.strerror}; choose another port, or 0 for a free one") from None
+    port = server.sockets[0].getsockname()[1]
+    broker.log("demo broker", note="loopback only, for this PC; production is mosquitto, EMQX or VerneMQ")
+    host = f"[{configuration.host}]" if ":" in configuration.host else configuration.host
+    print(f"ready mqtts://{host}:{port}", flush=True)
+    await until.wait()
+    server.close()
+    await broker.close()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `latchpin broker`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLE
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="broker.toml")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serves until SIGTERM or Ctrl-C; 0 then, 2 with one line on stderr if it cannot start."""
+    raise_file_limit()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve(load(args.config), stop)
+
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(main())
+    except ConfigurationError as error:
+        print(f"latchpin broker: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def loop_factory() -> Any:
+    """uvloop where it exists (x1.7), else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def raise_file_limit() -> None:
+    """As many open files as the system lets this process have: each client is one."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
