@@ -8,7 +8,6 @@ import asyncio
 from latchpin import runtime
 from latchpin.agent import events
 from latchpin.agent.agent import Agent
-from latchpin.wire import topics
 
 CALM_MS = 3_600_000
 
@@ -16,24 +15,14 @@ CALM_MS = 3_600_000
 class Runner:
     """One device at work.
 
-    link_factory: () -> a link as adapters/mqtt_link.py describes it; screen: `show(view)`; keys: `async read_key()` or None;
-    journal: `load()`, `store(data)`; post: `async (url, headers, body) -> (status, headers, body)` or None;
-    on_answer: `(ok, text)` of every call that ended, or None; set_clock: `(now_s)` or None.
+    hands: what a board gives (adapters/hands.py): `load()`, `store(data)`, `link()`, `show(view)`, `async read_key()`,
+    `async post(url, headers, body)`, `answer(ok, text)`, `set_clock(now_s)`.
     """
 
-    def __init__(
-        self, link_factory, screen, keys, journal, identity, settings, random, post=None, on_answer=None, set_clock=None
-    ):
-        self._link_factory = link_factory
-        self._screen = screen
-        self._keys = keys
-        self._journal = journal
-        self._post = post
-        self._on_answer = on_answer
-        self._set_clock = set_clock
-        self._device = identity.device
-        self.agent = Agent(identity, settings, random, journal.load())
-        self._events = []
+    def __init__(self, hands, identity, settings: dict):
+        self.agent = Agent(identity, settings, runtime.random_bytes, hands.load())
+        self._hands = hands
+        self._events = [events.Started()]
         self._outbox = []
         self._wake = asyncio.Event()
         self._send = asyncio.Event()
@@ -49,85 +38,75 @@ class Runner:
         self._ticks = ticks
         return self._now_ms
 
-    def post_event(self, event):
+    def put(self, event):
         """Hand an event to the agent: a Call from the application, say."""
         self._events.append(event)
         self._wake.set()
 
     async def run(self):
         """Work until cancelled."""
-        if self._keys is not None:
-            self._tasks.append(asyncio.create_task(self._read_keys()))
-        self.post_event(events.Started())
+        self._start(self._read_keys())
         try:
             while True:
-                await self._next_event()
-                # A key waits for no network, so nothing below blocks.
+                # A key waits for no network, so nothing in this loop does.
                 while self._events:
-                    event = self._events.pop(0)
-                    for effect in self.agent.handle(event, self.now_ms()):
+                    for effect in self.agent.handle(self._events.pop(0), self.now_ms()):
                         self._carry_out(effect)
+                due_ms = self.agent.deadline_ms
+                wait_ms = CALM_MS if due_ms is None else min(CALM_MS, due_ms - self.now_ms())
+                try:
+                    await asyncio.wait_for(self._wake.wait(), max(0, wait_ms) / 1000)
+                except asyncio.TimeoutError:
+                    self._events.append(events.Tick())
+                self._wake.clear()
         finally:
             for task in self._tasks:
                 task.cancel()
 
-    async def _next_event(self):
-        deadline_ms = self.agent.deadline_ms
-        wait_ms = CALM_MS if deadline_ms is None else max(0, min(CALM_MS, deadline_ms - self.now_ms()))
-        if not self._events:
-            try:
-                await asyncio.wait_for(self._wake.wait(), wait_ms / 1000)
-            except asyncio.TimeoutError:
-                pass
-        self._wake.clear()
-        deadline_ms = self.agent.deadline_ms
-        if not self._events and deadline_ms is not None and self.now_ms() >= deadline_ms:
-            self._events.append(events.Tick())
-
     def _carry_out(self, effect):
-        if isinstance(effect, events.Publish):
+        name = effect.NAME
+        if name == "Publish":
             self._outbox.append(effect)
             self._send.set()
-        elif isinstance(effect, events.Show):
-            self._screen.show(effect)
-        elif isinstance(effect, events.Store):
-            self._journal.store(effect.data)
-        elif isinstance(effect, events.Connect):
+        elif name == "Show":
+            self._hands.show(effect)
+        elif name == "Store":
+            self._hands.store(effect.data)
+        elif name == "Connect":
             self._start(self._keep_link(effect.after_ms))
-        elif isinstance(effect, events.Post):
+        elif name == "Post":
             self._start(self._send_post(effect))
-        elif isinstance(effect, events.Answer):
-            if self._on_answer is not None:
-                self._on_answer(effect.ok, effect.text)
-        elif isinstance(effect, events.SetClock) and self._set_clock is not None:
-            self._set_clock(effect.now_s)
+        elif name == "Answer":
+            self._hands.answer(effect.ok, effect.text)
+        else:
+            self._hands.set_clock(effect.now_s)
 
     def _start(self, coroutine):
         self._tasks = [task for task in self._tasks if not task.done()]
-        self._tasks.append(asyncio.create_task(coroutine))
+        task = asyncio.create_task(coroutine)
+        self._tasks.append(task)
+        return task
 
     async def _read_keys(self):
         while True:
-            self.post_event(events.KeyPressed(await self._keys.read_key()))
+            self.put(events.KeyPressed(await self._hands.read_key()))
 
     async def _keep_link(self, after_ms):
         await asyncio.sleep(after_ms / 1000)
-        link = self._link_factory()
+        link = self._hands.link()
         self._outbox = []
-        self._refusal = None
-        sender = None
+        self._refusal = sender = None
         try:
             await link.connect()
-            self.post_event(events.LinkUp())
-            sender = asyncio.create_task(self._send_all(link))
-            self._tasks.append(sender)
+            self.put(events.LinkUp())
+            sender = self._start(self._send_all(link))
             while True:
                 _, payload = await link.receive()
-                self.post_event(events.Received(payload))
+                self.put(events.Received(payload))
         except OSError as error:
-            # LinkError is an OSError with a code and perhaps a reason of MQTT 5.
+            # A LinkError is an OSError with a code, and a reason where MQTT 5 gave one.
             error = self._refusal or error
-            self.post_event(events.LinkDown(getattr(error, "code", "closed"), getattr(error, "reason", None)))
+            self.put(events.LinkDown(getattr(error, "code", "closed"), getattr(error, "reason", None)))
         finally:
             if sender is not None:
                 sender.cancel()
@@ -138,7 +117,7 @@ class Runner:
             while self._outbox:
                 message = self._outbox.pop(0)
                 try:
-                    await link.publish(message.topic, message.payload, message.retain, message.expiry_s)
+                    await link.publish(message.topic, message.payload, False, message.expiry_s)
                 except OSError as error:
                     # The receiver of this link learns of the loss too, and reports it once, with this reason.
                     self._refusal = error
@@ -149,16 +128,6 @@ class Runner:
 
     async def _send_post(self, effect):
         try:
-            status, headers, body = await self._post(effect.url, effect.headers, effect.body)
-            self.post_event(events.HttpAnswered(status, headers, body))
+            self.put(events.HttpAnswered(*await self._hands.post(effect.url, effect.headers, effect.body)))
         except OSError as error:
-            self.post_event(events.HttpFailed(getattr(error, "code", "closed")))
-
-
-def will(device: str) -> tuple[str, bytes]:
-    """(topic, payload) of the last will: a hint that nothing decides on."""
-    return topics.state(device), b"0"
-
-
-def subscriptions(device: str) -> list[str]:
-    return [topics.down(device)]
+            self.put(events.HttpFailed(getattr(error, "code", "closed")))

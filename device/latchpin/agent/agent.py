@@ -3,29 +3,12 @@
 Not for I/O, time or chance: they come as arguments. Which deed follows which event stands in authorization.py.
 """
 
-from latchpin.agent import dpop, mcp, prompts
+from latchpin.agent import dpop, events, mcp, prompts
 from latchpin.agent.authorization import Authorization
 from latchpin.agent.conversation import Conversation
-from latchpin.agent.events import (
-    Answer,
-    Call,
-    Connect,
-    HttpAnswered,
-    HttpFailed,
-    KeyPressed,
-    LinkDown,
-    LinkUp,
-    Post,
-    Publish,
-    Received,
-    SetClock,
-    Show,
-    Started,
-    Store,
-)
 from latchpin.agent.pin_entry import PinEntry
 from latchpin.agent.token_keeper import TokenKeeper
-from latchpin.wire import errors, topics
+from latchpin.wire import errors
 from latchpin.wire.errors import PeerError
 
 IDLE_MS = 30_000
@@ -34,9 +17,6 @@ BACK_OFF_S = (1, 60)
 LOCKED_POLL_S = 60
 MOST_SIGNATURES = 3
 MOST_ANSWER_BYTES = 8_192
-
-# Replies whose name alone says what happened.
-_REPLIES = {"PROMPT": "prompt", "CODE": "code", "TOKENS": "tokens"}
 
 
 class Agent:
@@ -86,8 +66,6 @@ class Agent:
     def deadline_ms(self) -> int | None:
         """When a Tick is due, if nothing else happens before."""
         due = [at for at in (self._wake_ms, self._talk.deadline_ms) if at is not None]
-        if self.state == "READY" and self._tokens.renew_at_ms is not None:
-            due.append(self._tokens.renew_at_ms)
         return min(due) if due else None
 
     def handle(self, event, now_ms: int) -> list:
@@ -105,71 +83,63 @@ class Agent:
 
     def _take(self, event):
         fire = self._machine.fire
-        if isinstance(event, Received):
+        name = event.NAME
+        if name == "Received":
             heard, reply = self._talk.hear(event.payload, self._now_ms)
             if reply is None:
                 fire(heard)
             else:
                 self._take_reply(reply)
-        elif isinstance(event, KeyPressed):
+        elif name == "KeyPressed":
             self._take_key(event.key)
-        elif isinstance(event, Call):
+        elif name == "Tick":
+            self._take_tick()
+        elif name == "Call":
             self._call = (event.tool, event.arguments)
             fire(self._keyed("call"))
-        elif isinstance(event, LinkUp):
-            fire("link_up")
-        elif isinstance(event, LinkDown):
-            fire("link_down", event)
-        elif isinstance(event, (HttpAnswered, HttpFailed)) and self.state != "CALLING":
+        elif name[:4] != "Http":
+            fire(name, event)
+        elif self.state != "CALLING":
             pass
-        elif isinstance(event, HttpAnswered):
-            if "dpop-nonce" in event.headers:
-                self._nonces[1] = event.headers["dpop-nonce"]
-            self._take_result(event.status, event.headers.get("www-authenticate", ""), event.body)
-        elif isinstance(event, HttpFailed):
+        elif name == "HttpFailed":
             self._finish_call("mcp_failed", event.code)
-        elif isinstance(event, Started):
-            fire("started")
         else:
-            self._take_tick()
+            self._nonces[1] = event.headers.get("dpop-nonce", self._nonces[1])
+            self._take_result(event.status, event.headers.get("www-authenticate", ""), event.body)
 
     def _take_reply(self, reply):
+        fire = self._machine.fire
+        keeper = self._tokens
         now_s = reply["now"]
-        # The clock never goes back by more than a day (SECURITY-NOTES T13: `now` is authenticated, its source may err).
-        if now_s + 86_400 >= self._tokens.seen_s:
+        # `now` is authenticated, yet its source may err: the clock never goes back by more than a day.
+        if now_s + 86_400 >= keeper.seen_s:
             self._clock_s, self._clock_at_ms = now_s, self._now_ms
-            if now_s > self._tokens.seen_s:
-                self._tokens.seen_s = now_s
-            self._effects.append(SetClock(now_s))
-        nonce = reply.get("dpop_nonce")
-        if nonce is not None:
-            self._nonces[self.state == "CALLING"] = nonce
-        if reply.name != "ERROR" or errors.CODES.get(reply["error"]) != "use_dpop_nonce":
+            keeper.seen_s = max(now_s, keeper.seen_s)
+            self._effects.append(events.SetClock(now_s))
+        self._nonces[self.state == "CALLING"] = reply.get("dpop_nonce", self._nonces[self.state == "CALLING"])
+        when = reply.name.lower()
+        if when == "error":
+            when = errors.CODES.get(reply["error"], "internal")
+        if when != "use_dpop_nonce":
             self._signed = None
-        if reply.get("auth_session") is not None and reply.name != "TOKENS":
-            self._tokens.auth_session = reply["auth_session"]
+        if reply.get("auth_session") and when != "tokens":
+            keeper.auth_session = reply["auth_session"]
             self._store()
-        if reply.name == "RESULT" and self.state == "CALLING":
+        if when == "result" and self.state == "CALLING":
             self._take_block(reply)
-        elif reply.name == "OFFER" and self.state == "DISCOVERING":
+        elif when == "offer" and self.state == "DISCOVERING":
             self._offer = reply
-            self._machine.fire(self._resume())
-        elif reply.name == "ERROR":
-            self._fire_reply(errors.CODES.get(reply["error"], "internal"), reply)
-        else:
-            self._fire_reply(_REPLIES.get(reply.name, "internal"), reply)
-
-    def _fire_reply(self, when, reply):
-        # A reply that fits nowhere must not leave the device waiting for ever.
-        if not self._machine.fire(when, reply):
-            self._machine.fire("internal")
+            fire(self._resume())
+        elif not fire(when, reply):
+            # A reply that fits nowhere must not leave the device waiting for ever.
+            fire("internal")
 
     def _resume(self):
-        if not self._offer["dpop_supported"] and not self._settings.get("allow_bearer"):
+        if not (self._offer["dpop_supported"] or self._settings.get("allow_bearer")):
             return "bearer_only"
         if self._tokens.usable(self._now_ms):
             return "offer_ready"
-        if self._tokens.refresh_token is not None:
+        if self._tokens.refresh_token:
             return "offer_refresh"
         return "offer_pair" if self._offer.get("challenge_endpoint") else "needs_browser"
 
@@ -187,7 +157,7 @@ class Agent:
             else:
                 fire(self._keyed("answered"))
         elif key == "#" and self.state == "READY" and self._settings.get("call"):
-            self._take(Call(self._settings["call"]["tool"], self._settings["call"].get("arguments", {})))
+            self._take(events.Call(self._settings["call"]["tool"], self._settings["call"].get("arguments", {})))
         elif key == "#" and fire(self._keyed("again")):
             pass
         elif self._last is not None:
@@ -195,34 +165,28 @@ class Agent:
 
     def _take_tick(self):
         fire = self._machine.fire
-        now_ms = self._now_ms
         talk_due = self._talk.deadline_ms
-        if talk_due is not None and now_ms >= talk_due:
+        if talk_due is not None and self._now_ms >= talk_due:
             fire("dead" if self._talk.asked_twice else "silence")
-        elif self._wake_ms is not None and now_ms >= self._wake_ms:
+        elif self._wake_ms is not None and self._now_ms >= self._wake_ms:
             self._wake_ms = None
             if self.state == "WAITING":
-                if len(self._entry) or self._answers:
-                    fire("idle")
-                else:
-                    fire(self._keyed("lapsed"))
+                fire("idle" if len(self._entry) or self._answers else self._keyed("lapsed"))
+            elif self.state == "READY":
+                # A token that is due is as good as none: if there is no session, the next one renews it.
+                renewable = self._tokens.refresh_token is not None
+                self._tokens.drop_access_token()
+                fire(self._keyed("due" if renewable else "due_pair"))
             else:
                 fire(self._keyed("rested"))
-        elif self.state == "READY" and self._tokens.renew_at_ms is not None and now_ms >= self._tokens.renew_at_ms:
-            if not self._talk.keyed(now_ms):
-                # A token that is due is as good as none: the next session renews it.
-                self._tokens.drop_access_token()
-                fire("due_unkeyed")
-            else:
-                fire("due" if self._tokens.refresh_token is not None else "due_pair")
 
     def _keyed(self, when):
-        return when if self._talk.keyed(self._now_ms) else when + "_unkeyed"
+        return when if self._talk.keyed(self._now_ms) else "unkeyed"
 
     # Deeds: one for each `do` of the table. A deed returns what follows at once, or None.
 
     def connect(self, when, cause):
-        self._effects.append(Connect(0))
+        self._effects.append(events.Connect(0))
 
     def reconnect(self, when, down):
         self._talk.drop()
@@ -231,11 +195,7 @@ class Agent:
         self._wait_s = self._longer(RECONNECT_S)
         reason = down.code if down.reason is None else down.code + " 0x%02x" % down.reason
         self._show("offline", reason, self._wait_s)
-        self._effects.append(Connect(self._wait_s * 1000))
-
-    def come_online(self, when, cause):
-        self._effects.append(Publish(topics.state(self._identity.device), b"1", None, True))
-        self.greet(when, cause)
+        self._effects.append(events.Connect(self._wait_s * 1000))
 
     def greet(self, when, cause):
         self._forget_answers()
@@ -320,6 +280,7 @@ class Agent:
         return self.settle(when, tokens)
 
     def settle(self, when, cause):
+        self._wake_ms = self._tokens.renew_at_ms
         self._show("ready")
         return self._keyed("call") if self._call is not None else None
 
@@ -339,8 +300,9 @@ class Agent:
         self._call = None
         self._blocks = b""
         self._refused_token = False
+        self._wake_ms = self._tokens.renew_at_ms
         self._show(code, text)
-        self._effects.append(Answer(ok, text))
+        self._effects.append(events.Answer(ok, text))
 
     def ask_again(self, when, cause):
         self._effects.append(self._talk.ask_again(self._now_ms))
@@ -432,7 +394,7 @@ class Agent:
                 headers["DPoP"] = self._proof(uri, self._nonces[1], token)
             self._signed = None
             self._signatures += 1
-            self._effects.append(Post(uri, headers, body))
+            self._effects.append(events.Post(uri, headers, body))
             return
         if not self._offer["dpop_supported"]:
             # Whoever relays a bearer token could use it (PROTOCOL section 5): straight over HTTPS only.
@@ -475,32 +437,9 @@ class Agent:
         self._machine.fire("answer", (code, False, why))
 
     def _store(self):
-        self._effects.append(Store(self._tokens.pack()))
+        self._effects.append(events.Store(self._tokens.pack()))
 
     def _show(self, code, *values):
-        title, text = prompts.text(code, *values)
-        if self._talk.request_id is not None and code in _NAMES_REQUEST:
-            text += " [" + self._talk.request_id + "]"
-        self._last = Show(code, title, text, self._entry.masked() if self._entry is not None else "")
+        title, text = prompts.text(code, self._talk.request_id, *values)
+        self._last = events.Show(code, title, text, self._entry.masked() if self._entry is not None else "")
         self._effects.append(self._last)
-
-
-# What a person may have to look up in the bridge's log carries the request id.
-_NAMES_REQUEST = (
-    "refused",
-    "silent",
-    "try_later",
-    "wrong_answer",
-    "expired",
-    "locked",
-    "invalid_session",
-    "denied",
-    "needs_browser",
-    "not_first_party",
-    "unknown_device",
-    "invalid",
-    "internal",
-    "invalid_grant",
-    "mcp_refused",
-    "mcp_failed",
-)

@@ -21,8 +21,7 @@ class Conversation:
 
     def drop(self):
         """Forget the session and with it whatever was asked: nothing that was typed outlives it."""
-        self._hello = None
-        self._proof = None
+        self._stage = None
         self._session = None
         self._replica = None
         self._opened_ms = None
@@ -36,14 +35,15 @@ class Conversation:
 
     def greet(self, now_ms: int) -> Publish:
         self.drop()
-        self._hello = edhoc.Hello(self._identity, self._identity.bridges, self._random)
-        self.request_id = edhoc.request_id(self._hello.message_1)
+        self._turn = 2
+        self._stage = edhoc.Hello(self._identity, self._identity.bridges, self._random)
+        self.request_id = edhoc.request_id(self._stage.message_1)
         self.deadline_ms = now_ms + REPLY_TIMEOUT_MS
-        return self._publish(topics.hello(self._identity.device), edhoc.pack_step(1, self._hello.message_1))
+        return self._publish(topics.hello(self._identity.device), edhoc.pack_step(1, self._stage.message_1))
 
     def prove(self, now_ms: int) -> Publish:
         self.deadline_ms = now_ms + REPLY_TIMEOUT_MS
-        return self._publish(self._up(), edhoc.pack_step(3, self._proof.message_3))
+        return self._publish(self._up(), edhoc.pack_step(3, self._stage.message_3))
 
     def ask(self, name: str, fields: dict, now_ms: int) -> Publish:
         """A new request: a new rid."""
@@ -71,26 +71,27 @@ class Conversation:
         if self._session is not None:
             return self._hear_sealed(decoded, payload)
         number, parts = edhoc.unpack_step(decoded)
-        if number == 0 and (self._hello or self._proof):
-            return self._refused()
-        if number == 2 and self._hello:
-            hello, self._hello = self._hello, None
-            try:
-                self._proof = hello.answer(parts[0])
-            except PeerError:
-                return self._refused()
-            self._replica = parts[1]
-            return "message_2", None
-        if number == 4 and self._proof:
-            proof, self._proof = self._proof, None
-            try:
-                self._session = proof.confirm(parts[0])
-            except PeerError:
-                return self._refused()
-            self._opened_ms = now_ms
-            self.deadline_ms = None
-            return "message_4", None
-        raise PeerError("a handshake step out of turn")
+        stage = self._stage
+        if stage is None or number not in (0, self._turn):
+            raise PeerError("a handshake step out of turn")
+        try:
+            if number == 2:
+                self._stage = stage.answer(parts[0])
+                self._replica = parts[1]
+                self._turn = 4
+            elif number == 4:
+                self._session = stage.confirm(parts[0])
+                self._stage = None
+                self._opened_ms = now_ms
+                self.deadline_ms = None
+            else:
+                raise PeerError("refused")
+        except PeerError:
+            request_id = self.request_id
+            self.drop()
+            self.request_id = request_id
+            return "refused", None
+        return "message_%d" % number, None
 
     def _hear_sealed(self, decoded, payload):
         if decoded == [0]:
@@ -106,12 +107,6 @@ class Conversation:
             raise PeerError("a reply to another request")
         self._settle()
         return "reply", reply
-
-    def _refused(self):
-        request_id = self.request_id
-        self.drop()
-        self.request_id = request_id
-        return "refused", None
 
     def _send(self, now_ms):
         frame, request = self._session.seal(self._plaintext)
@@ -129,4 +124,4 @@ class Conversation:
         return topics.up(self._identity.device, self._replica)
 
     def _publish(self, topic, payload):
-        return Publish(topic, payload, FRAME_EXPIRY_S, False)
+        return Publish(topic, payload, FRAME_EXPIRY_S)
