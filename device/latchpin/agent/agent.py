@@ -173,10 +173,7 @@ class Agent:
             if self.state == "WAITING":
                 fire("idle" if len(self._entry) or self._answers else self._keyed("lapsed"))
             elif self.state == "READY":
-                # A token that is due is as good as none: if there is no session, the next one renews it.
-                renewable = self._tokens.refresh_token is not None
-                self._tokens.drop_access_token()
-                fire(self._keyed("due" if renewable else "due_pair"))
+                fire(self._keyed("due" if self._tokens.refresh_token else "due_pair"))
             else:
                 fire(self._keyed("rested"))
 
@@ -429,7 +426,7 @@ class Agent:
             # One new token for a refused one; a second refusal is the answer.
             self._refused_token = True
             self._tokens.drop_access_token()
-            self._machine.fire("unauthorized" if self._tokens.refresh_token is not None else "unauthorized_pair")
+            self._machine.fire("unauthorized" if self._tokens.refresh_token else "unauthorized_pair")
         else:
             self._finish_call("mcp_refused", str(status))
 
