@@ -159,7 +159,7 @@ def test_what_has_not_the_form_of_a_frame_is_no_frame():
     kid, piv, sid = named[4], named[6], named[10]
     assert session.parse(frame).ciphertext == sealed
     for other in (
-        [], [b""], frame[:2], [*frame, b""], [b"", named, sealed, b""], {0: b""}, 7, None, True, "frame", [0], [1, sealed],
+        [], [b""], frame[:2], frame * 2, [b"", named, sealed, b""], {0: b""}, 7, None, True, "frame", [0], [1, sealed],
         [b"\x00", named, sealed], ["", named, sealed], [b"", [kid, piv, sid], sealed], [b"", named, sealed[:-1]],
         [b"", named, sealed + b"\x00"], [b"", named, b""], [b"", named, "x"], [b"", named, None], [b"", {4: kid, 6: piv}, sealed],
         [b"", {4: kid, 6: piv, 10: sid, 11: b""}, sealed], [b"", {4: kid, 6: piv, 9: sid}, sealed],

@@ -7,60 +7,76 @@ Not for meaning: what a message makes anybody do is decided in agent/authorizati
 from latchpin.wire import cbor
 from latchpin.wire.errors import ContractError, PeerError
 
-UINT, TEXT, BYTES, BOOL, ANSWERS, INPUTS = range(6)
+UINT, TEXT, BYTES, BOOL, ANSWERS, INPUTS, CHOICES = range(7)
 SECRET = 8  # added to a kind: the value never prints
 
 RID_BYTES = 8
+MAX_NAME = 32
+MAX_ANSWER = 64
+MAX_CHOICE = 40
 
-# key: (name, kind, limit). A key means the same in every message. The limit is the highest value of a UINT,
-# the most bytes of a TEXT or BYTES, the most entries of the rest.
-FIELDS = {
-    0: ("type", UINT, 22),
-    1: ("rid", BYTES, RID_BYTES),
-    2: ("now", UINT, (1 << 53) - 1),
-    3: ("dpop_nonce", TEXT, 256),
-    4: ("resource", UINT, 255),
-    5: ("scope", UINT, 255),
-    6: ("dpop", TEXT | SECRET, 1536),
-    7: ("auth_session", TEXT | SECRET, 512),
-    8: ("answers", ANSWERS | SECRET, 8),
-    9: ("code_challenge", TEXT, 43),
-    10: ("code", TEXT | SECRET, 512),
-    11: ("code_verifier", TEXT | SECRET, 128),
-    12: ("refresh_token", TEXT | SECRET, 2048),
-    13: ("device_code", TEXT | SECRET, 512),
-    14: ("token", TEXT | SECRET, 2048),
-    15: ("hint", UINT, 1),
-    16: ("method", TEXT, 64),
-    17: ("name", TEXT, 256),
-    18: ("body", BYTES | SECRET, 3072),
-    19: ("access_token", TEXT | SECRET, 2048),
-    20: ("block", UINT, 255),
-    21: ("event", UINT, 15),
-    22: ("firmware", TEXT, 64),
-    23: ("issuer", TEXT, 256),
-    24: ("challenge_endpoint", TEXT, 256),
-    25: ("token_endpoint", TEXT, 256),
-    26: ("device_authorization_endpoint", TEXT, 256),
-    27: ("revocation_endpoint", TEXT, 256),
-    28: ("resource_uri", TEXT, 256),
-    29: ("dpop_supported", BOOL, 1),
-    30: ("inputs", INPUTS, 8),
-    31: ("message", TEXT, 160),
-    32: ("tries_left", UINT, 255),
-    33: ("ttl_s", UINT, 1 << 31),
-    34: ("binding_word", TEXT, 40),
-    35: ("token_type", TEXT, 16),
-    36: ("granted_scope", TEXT, 512),
-    37: ("user_code", TEXT, 32),
-    38: ("verification_uri", TEXT, 256),
-    39: ("interval_s", UINT, 3600),
-    40: ("status", UINT, 599),
-    41: ("blocks", UINT, 255),
-    42: ("error", UINT, 13),
-    43: ("retry_after_s", UINT, 1 << 31),
-    44: ("www_authenticate", TEXT, 512),
-}
+
+def _table(text):
+    # A line is a key, from 0: name, kind (u t b f a i c as listed above, a capital for a secret), limit.
+    table = {}
+    for line in text.split("\n"):
+        name, letter, limit = line.split()
+        table[len(table)] = (name, "utbfaic.UTBFAI".index(letter), int(limit))
+    return table
+
+
+def _numbers(table):
+    return {table[number][0]: number for number in table}
+
+
+# key: (name, kind, limit). A key means the same in every message; it is never given twice, so new ones go to the end.
+# The limit is the highest value of a UINT, the most bytes of a TEXT or BYTES, the most entries of the rest.
+FIELDS = _table("""\
+type u 22
+rid b 8
+now u 9007199254740991
+dpop_nonce t 256
+resource u 255
+scope u 255
+dpop T 1536
+auth_session T 512
+answers A 8
+code_challenge t 43
+code T 512
+code_verifier T 128
+refresh_token T 2048
+device_code T 512
+token T 2048
+hint u 1
+method t 64
+name t 256
+body B 3072
+access_token T 2048
+block u 255
+event u 15
+firmware t 64
+issuer t 256
+challenge_endpoint t 256
+token_endpoint t 256
+device_authorization_endpoint t 256
+revocation_endpoint t 256
+resource_uri t 256
+dpop_supported f 1
+inputs i 8
+message t 160
+tries_left u 255
+ttl_s u 2147483648
+binding_word t 40
+token_type t 16
+granted_scope t 512
+user_code t 32
+verification_uri t 256
+interval_s u 3600
+status u 599
+blocks u 255
+error u 13
+retry_after_s u 2147483648
+www_authenticate t 512""")
 
 # type: (name, required keys beyond type and rid, optional keys). Requests are below 16; every reply also carries `now`
 # and may carry `dpop_nonce`.
@@ -82,25 +98,24 @@ MESSAGES = {
 }
 
 # One input of a PROMPT: what a keypad, a telephone or a terminal needs to ask for it.
-INPUT_FIELDS = {
-    0: ("name", TEXT, 32),
-    1: ("kind", UINT, 4),
-    2: ("min", UINT, 64),
-    3: ("max", UINT, 64),
-    4: ("check", UINT, 1),
-    5: ("label", TEXT, 40),
-    6: ("choices", None, 8),
-}
+INPUT_FIELDS = _table("""\
+name t 32
+kind u 4
+min u 64
+max u 64
+check u 1
+label t 40
+choices c 8""")
 INPUT_KINDS = ("digits", "text", "date", "choice", "secret")
 CHECKS = ("none", "damm")
-MAX_ANSWER = 64
 
 EVENTS = ("started", "unpaired", "factory_reset")
 
-KEYS = {field[0]: key for key, field in FIELDS.items()}
-_INPUT_KEYS = {field[0]: key for key, field in INPUT_FIELDS.items()}
-_TYPES = {message[0]: number for number, message in MESSAGES.items()}
+KEYS = _numbers(FIELDS)
+_TYPES = _numbers(MESSAGES)
 _REPLY = 16
+_INPUTS = 30
+_ERROR = 42
 
 
 class Message:
@@ -122,8 +137,7 @@ class Message:
     def __repr__(self):
         shown = []
         for name in sorted(self.fields):
-            value = "***" if FIELDS[KEYS[name]][1] & SECRET else repr(self.fields[name])
-            shown.append(name + "=" + value)
+            shown.append(name + "=" + ("***" if FIELDS[KEYS[name]][1] & SECRET else repr(self.fields[name])))
         return self.name + "(" + ", ".join(shown) + ")"
 
 
@@ -136,10 +150,13 @@ def pack(message: Message) -> bytes:
         number = _TYPES[message.name]
         encoded = {0: number}
         for name, value in message.fields.items():
-            encoded[KEYS[name]] = _inputs_to_wire(value) if name == "inputs" else value
+            encoded[KEYS[name]] = value
+        if _INPUTS in encoded:
+            keys = _numbers(INPUT_FIELDS)
+            encoded[_INPUTS] = [{keys[name]: item[name] for name in item} for item in encoded[_INPUTS]]
         _check(number, encoded)
-    except (KeyError, PeerError) as error:
-        raise ContractError("cannot pack " + message.name) from error
+    except (KeyError, TypeError, ValueError, PeerError):
+        raise ContractError("cannot pack " + message.name)
     return cbor.encode(encoded)
 
 
@@ -149,16 +166,13 @@ def unpack(data: bytes) -> Message:
     Raises PeerError: not deterministic CBOR, an unknown type, a field that is missing, foreign or over its limit.
     """
     decoded = cbor.decode(data)
-    if not isinstance(decoded, dict):
-        raise PeerError("message is not a map")
-    number = decoded.get(0)
+    number = decoded.get(0) if isinstance(decoded, dict) else None
     if type(number) is not int or number not in MESSAGES:
-        raise PeerError("unknown message type")
+        raise PeerError("unknown message")
     _check(number, decoded)
-    fields = {}
-    for key, value in decoded.items():
-        if key:
-            fields[FIELDS[key][0]] = _inputs_from_wire(value) if FIELDS[key][1] == INPUTS else value
+    fields = {FIELDS[key][0]: value for key, value in decoded.items() if key}
+    if _INPUTS in decoded:
+        fields["inputs"] = [{INPUT_FIELDS[key][0]: item[key] for key in item} for item in decoded[_INPUTS]]
     return Message(MESSAGES[number][0], fields)
 
 
@@ -168,75 +182,33 @@ def is_request(message: Message) -> bool:
 
 def _check(number, decoded):
     _, required, optional = MESSAGES[number]
-    needed = set(required)
-    needed.update((1, 2) if number >= _REPLY else (1,))
-    for key in needed:
-        if key not in decoded:
-            raise PeerError("field missing")
-    for key, value in decoded.items():
-        if key and key not in needed and key not in optional and not (key == 3 and number >= _REPLY):
-            raise PeerError("field does not belong")
-        _, kind, limit = FIELDS[key]
-        _check_value(kind & ~SECRET, limit, value)
-    if len(decoded[1]) != RID_BYTES:
-        raise PeerError("rid length")
-
-
-def _check_value(kind, limit, value):
-    if kind == UINT:
-        good = type(value) is int and 0 <= value <= limit
-    elif kind == TEXT:
-        good = isinstance(value, str) and len(value.encode()) <= limit
-    elif kind == BYTES:
-        good = isinstance(value, bytes) and len(value) <= limit
-    elif kind == BOOL:
-        good = value is True or value is False
-    elif kind == ANSWERS:
-        good = isinstance(value, dict) and 1 <= len(value) <= limit
-        if good:
-            for name, answer in value.items():
-                _check_value(TEXT, 32, name)
-                _check_value(TEXT, MAX_ANSWER, answer)
-    else:
-        good = isinstance(value, list) and len(value) <= limit
-        if good:
-            for item in value:
-                _check_input(item)
-    if not good:
+    common, more = (b"\x00\x01\x02", b"\x03") if number >= _REPLY else (b"\x00\x01", b"")
+    needed = set(common + required)
+    if not needed <= set(decoded) or not set(decoded) <= needed | set(more + optional):
+        raise PeerError("fields")
+    if not _fits(FIELDS, decoded) or len(decoded[1]) != RID_BYTES or decoded.get(_ERROR) == 0:
         raise PeerError("field value")
 
 
-def _check_input(item):
-    if not isinstance(item, dict) or 0 not in item or 1 not in item:
-        raise PeerError("input")
-    for key, value in item.items():
-        if key not in INPUT_FIELDS:
-            raise PeerError("input field")
-        _, kind, limit = INPUT_FIELDS[key]
-        if kind is not None:
-            _check_value(kind, limit, value)
-        elif not isinstance(value, list) or not 1 <= len(value) <= limit:
-            raise PeerError("choices")
-        else:
-            for choice in value:
-                _check_value(TEXT, 40, choice)
+def _fits(table, fields):
+    return all(key in table and _good(*table[key][1:], fields[key]) for key in fields)
 
 
-def _inputs_to_wire(inputs):
-    wire = []
-    for item in inputs:
-        encoded = {}
-        for name, value in item.items():
-            encoded[_INPUT_KEYS[name]] = value
-        wire.append(encoded)
-    return wire
-
-
-def _inputs_from_wire(wire):
-    inputs = []
-    for encoded in wire:
-        item = {}
-        for key, value in encoded.items():
-            item[INPUT_FIELDS[key][0]] = value
-        inputs.append(item)
-    return inputs
+def _good(kind, limit, value):
+    kind &= ~SECRET
+    if kind == UINT:
+        return type(value) is int and 0 <= value <= limit
+    if kind == BOOL:
+        return isinstance(value, bool)
+    if not isinstance(value, (0, str, bytes, 0, dict, list, list)[kind]):
+        return False
+    size = len(value.encode() if kind == TEXT else value)
+    if size > limit or (not size and kind in (ANSWERS, CHOICES)):
+        return False
+    if kind == ANSWERS:
+        return all(_good(TEXT, MAX_NAME, name) and _good(TEXT, MAX_ANSWER, value[name]) for name in value)
+    if kind == CHOICES:
+        return all(_good(TEXT, MAX_CHOICE, choice) for choice in value)
+    if kind == INPUTS:
+        return all(isinstance(item, dict) and 0 in item and 1 in item and _fits(INPUT_FIELDS, item) for item in value)
+    return True
