@@ -1,0 +1,132 @@
+"""What a person does at the AS: sees who waits, issues a PIN, unlocks. As functions, and as JSON for a bearer of the admin token.
+
+Not a console: pages, accounts and the audit log are not here.
+"""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from host_sim.authorization_server import logs
+from host_sim.authorization_server.challenges import pin
+from host_sim.authorization_server.responses import answer
+from host_sim.authorization_server.services import Services
+from host_sim.authorization_server.storage import Device, Session
+
+_FIELDS = {"device", "binding_word"}
+
+
+class AdminError(Exception):
+    """Cannot be done; `code` for programs, the text for people with the next step."""
+
+    def __init__(self, status: int, code: str, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+
+
+def waiting(services: Services) -> list[dict[str, Any]]:
+    """Who waits for a person, oldest first. `since` is epoch seconds."""
+    with services.storage.transaction() as transaction:
+        return [
+            {
+                "device": session.device,
+                "binding_word": session.binding_word,
+                "scope": session.scope,
+                "resource": session.resource,
+                "since": session.created,
+                "client_id": session.client_id,
+                "locked": session.locked,
+                "pin_issued": transaction.pin(session.id) is not None,
+            }
+            for session in transaction.waiting(services.now_s())
+        ]
+
+
+def issue_pin(services: Services, device: str, binding_word: str | None = None) -> dict[str, Any]:
+    """A PIN for the session in which `device` waits; it is unlocked by that, and an older PIN is void.
+
+    Raises AdminError: not_waiting; ambiguous, when several sessions of that name wait and no binding word says which.
+    """
+    now_s = services.now_s()
+    with services.storage.transaction() as transaction:
+        session = _the_one(transaction.waiting(now_s), device, binding_word)
+        if session.locked:
+            transaction.unlock(device, now_s)
+        ttl_s = services.settings.pin_ttl_s
+        issued = pin.issue(transaction, services.keys, session, now_s + ttl_s)
+        # Whoever types it too late shall hear "expired", so the session outlives its PIN.
+        transaction.prolong(session.id, now_s + ttl_s + services.settings.session_ttl_s)
+    logs.line("pin_issued", client=session.client_id, device=session.device, session=session.id)
+    return {"device": device, "pin": issued, "expires_in": ttl_s, "binding_word": session.binding_word}
+
+
+def unlock(services: Services, device: str) -> dict[str, Any]:
+    """The device may answer again; what PIN it had is void all the same. Raises AdminError: not_locked."""
+    with services.storage.transaction() as transaction:
+        if not transaction.unlock(device, services.now_s()):
+            raise AdminError(404, "not_locked", "no device of that id is locked: look at the list of devices")
+    logs.line("unlocked", device=device)
+    return {"device": device, "unlocked": True}
+
+
+def devices(services: Services) -> list[Device]:
+    """Every device that an authenticated client ever asked for."""
+    with services.storage.transaction() as transaction:
+        return transaction.devices()
+
+
+def _the_one(sessions: list[Session], device: str, binding_word: str | None) -> Session:
+    found = [session for session in sessions if session.device == device]
+    if binding_word is not None:
+        found = [session for session in found if session.binding_word == binding_word]
+    if not found:
+        raise AdminError(404, "not_waiting", "no device of that id and binding word waits: let it ask first, then issue the PIN")
+    if len(found) > 1:
+        raise AdminError(409, "ambiguous", "several sessions of that id wait: name the binding word that the device shows")
+    return found[0]
+
+
+class AdminEndpoint:
+    """GET /admin/waiting, GET /admin/devices, POST /admin/pin, POST /admin/unlock."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def answer(self, name: str, authorization: str | None, body: bytes) -> JSONResponse:
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not self._services.keys.is_admin_token(token.strip()):
+            logs.line("admin", outcome="refused", status=401)
+            response = answer(
+                401, {"error": "invalid_token", "error_description": "Send the admin token of the state directory."}
+            )
+            response.headers["WWW-Authenticate"] = 'Bearer realm="latchpin admin"'
+            return response
+        try:
+            return answer(200, self._do(name, body))
+        except AdminError as error:
+            return answer(error.status, {"error": error.code, "error_description": str(error)})
+
+    def _do(self, name: str, body: bytes) -> Any:
+        if name == "waiting":
+            return waiting(self._services)
+        if name == "devices":
+            return [asdict(device) for device in devices(self._services)]
+        asked = _fields(body)
+        if name == "pin":
+            return issue_pin(self._services, asked["device"], asked.get("binding_word"))
+        return unlock(self._services, asked["device"])
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        asked = None
+    if not isinstance(asked, dict) or "device" not in asked or set(asked) - _FIELDS:
+        raise AdminError(400, "invalid_request", "send a JSON object with device, and for a PIN binding_word if need be")
+    if not all(isinstance(value, str) for value in asked.values()):
+        raise AdminError(400, "invalid_request", "device and binding_word are texts")
+    return asked

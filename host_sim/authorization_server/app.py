@@ -1,0 +1,141 @@
+"""The routes of the AS: which URL belongs to which room, and what every response carries.
+
+Not for what the rooms decide.
+"""
+
+from collections.abc import Callable
+from html import escape
+from typing import Protocol
+
+from authlib.oauth2.rfc6749 import OAuth2Error
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from host_sim.authorization_server import forms, logs, metadata
+from host_sim.authorization_server.admin import AdminEndpoint
+from host_sim.authorization_server.challenge_endpoint import ChallengeEndpoint
+from host_sim.authorization_server.forms import Posted
+from host_sim.authorization_server.oauth_core import Core
+from host_sim.authorization_server.responses import answer, refusal
+from host_sim.authorization_server.revocation import Revocation
+from host_sim.authorization_server.services import Services
+from host_sim.authorization_server.token_endpoint import TokenEndpoint
+
+
+class FormEndpoint(Protocol):
+    def answer(self, posted: Posted) -> JSONResponse: ...
+
+
+def build(services: Services) -> ASGIApp:
+    """The whole AS as one ASGI application."""
+    settings = services.settings
+    core = Core(services)
+    admin = AdminEndpoint(services)
+    under = settings.base_path
+    routes = [
+        _document(metadata.path(settings), metadata.document(settings)),
+        _document(under + "/jwks.json", services.keys.published),
+        Route(under + "/authorize", _no_web_login, methods=["GET", "POST"]),
+        _form(under + "/challenge", ChallengeEndpoint(services)),
+        _form(under + "/token", TokenEndpoint(core)),
+        _form(under + "/revoke", Revocation(core)),
+        _admin(under, "waiting", admin, "GET"),
+        _admin(under, "devices", admin, "GET"),
+        _admin(under, "pin", admin, "POST"),
+        _admin(under, "unlock", admin, "POST"),
+        Route(under + "/livez", lambda request: answer(200, {"status": "alive"})),
+        Route(under + "/readyz", _readyz(services)),
+    ]
+    handlers = {OAuth2Error: _refused, HTTPException: _http_error}
+    return _EveryResponse(Starlette(routes=routes, exception_handlers=handlers), services)  # type: ignore[arg-type]
+
+
+def _form(path: str, endpoint: FormEndpoint) -> Route:
+    async def handle(request: Request) -> Response:
+        posted = await forms.read(request)
+        return await run_in_threadpool(endpoint.answer, posted)
+
+    return Route(path, handle, methods=["POST"])
+
+
+def _admin(under: str, name: str, endpoint: AdminEndpoint, method: str) -> Route:
+    async def handle(request: Request) -> Response:
+        body = await forms.read_body(request)
+        return await run_in_threadpool(endpoint.answer, name, request.headers.get("authorization"), body)
+
+    return Route(f"{under}/admin/{name}", handle, methods=[method])
+
+
+def _document(path: str, content: dict) -> Route:
+    return Route(path, lambda request: answer(200, content), methods=["GET"])
+
+
+def _readyz(services: Services) -> Callable[[Request], Response]:
+    def handle(request: Request) -> Response:
+        with services.storage.transaction():
+            return answer(200, {"status": "ready"})
+
+    return handle
+
+
+def _no_web_login(request: Request) -> Response:
+    # RFC 6749, section 4.1.2.1: without a registered redirect_uri the person is told, and nobody is redirected.
+    text = (
+        "This authorization server has no login page in this version. It serves devices through its authorization challenge "
+        "endpoint; ask the device to connect, and it will ask you for a PIN."
+    )
+    page = (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>No login page here</title><h1>No login page here</h1><p>{escape(text)}</p><p>Error code: "
+        "<code>unsupported_response_type</code></p></html>"
+    )
+    headers = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'", "X-Content-Type-Options": "nosniff"}
+    return HTMLResponse(page, 400, headers)
+
+
+async def _refused(request: Request, error: OAuth2Error) -> Response:
+    logs.line("request", outcome="refused", error=error.error)
+    return refusal(error)
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    response = answer(
+        error.status_code, {"error": "invalid_request", "error_description": "No such endpoint, or no such method."}
+    )
+    response.headers.update(error.headers or {})
+    return response
+
+
+class _EveryResponse:
+    """A fresh DPoP-Nonce on every response (RFC 9449, section 8.2), and a 500 that tells nothing."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app = app
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_with_nonce(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)["DPoP-Nonce"] = self._services.nonces.issue(self._services.now_s())
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_nonce)
+        except Exception as failure:
+            logs.line("failure", 40, failure, status=500)
+            if not started:
+                response = answer(500, {"error": "server_error", "error_description": "The server failed; its log says where."})
+                await response(scope, receive, send_with_nonce)

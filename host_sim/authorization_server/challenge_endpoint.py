@@ -1,0 +1,336 @@
+"""POST /challenge: FiPA-04, completed as PROTOCOL section 5 says (dialect "reference").
+
+Not for the proofs themselves (challenges/) nor for tokens (token_endpoint.py).
+"""
+
+import re
+import secrets
+from collections.abc import Mapping
+
+from authlib.oauth2.rfc6749 import (
+    AccessDeniedError,
+    InvalidClientError,
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Error,
+    UnauthorizedClientError,
+)
+from starlette.responses import JSONResponse
+
+from host_sim.authorization_server import binding_words, challenges, dpop, logs, policy
+from host_sim.authorization_server.challenges.outcome import Outcome
+from host_sim.authorization_server.clients import Client, UnknownClient
+from host_sim.authorization_server.dpop import Proof
+from host_sim.authorization_server.errors import (
+    InvalidDpopProof,
+    InvalidSession,
+    InvalidTarget,
+    TryLater,
+    UnsupportedResponseType,
+)
+from host_sim.authorization_server.forms import Posted
+from host_sim.authorization_server.responses import answer, refusal
+from host_sim.authorization_server.services import Services
+from host_sim.authorization_server.storage import MAX_TRIES, Code, Session, Transaction
+
+BODY_BYTES = 1024  # every 403 is a multiple of this: a prompt looks like a refusal
+MAX_LIVE_SESSIONS = 1000  # of one public client
+_CODE_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
+_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_REPEATABLE = ("resource", "code_challenge")  # a follow-up may say them again, unchanged
+
+
+class ChallengeEndpoint:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._settings = services.settings
+        self._keys = services.keys
+        self._url = services.settings.endpoint("challenge")
+
+    def answer(self, posted: Posted) -> JSONResponse:
+        """The reply to one request, durable before it is returned."""
+        now_s = self._services.now_s()
+        try:
+            client = self._client(posted)
+            proof = dpop.of_header(posted.proofs, self._url)
+        except OAuth2Error as error:
+            return self._refuse(error, posted, None)
+        self._services.storage.prune(now_s)
+        with self._services.storage.transaction() as transaction:
+            try:
+                if proof:
+                    dpop.accept(proof, self._services.nonces, self._keys, transaction, now_s)
+                if "auth_session" in posted.fields:
+                    return self._follow(transaction, posted, client, proof, now_s)
+                if client is None:
+                    raise InvalidRequestError("client_id is missing.")
+                return self._start(transaction, posted, client, proof, now_s)
+            except OAuth2Error as error:
+                return self._refuse(error, posted, client)
+
+    def _client(self, posted: Posted) -> Client | None:
+        try:
+            client = self._services.clients.authenticate(posted.fields, posted.authorization)
+        except UnknownClient:
+            raise UnauthorizedClientError("Only first-party clients on the list of this server.") from None
+        if client and not client.first_party:
+            raise UnauthorizedClientError("Only first-party clients on the list of this server.")  # FiPA-04, section 5
+        return client
+
+    # A first request
+
+    def _start(self, transaction: Transaction, posted: Posted, client: Client, proof: Proof | None, now_s: int) -> JSONResponse:
+        fields = posted.fields
+        if "response_type" not in fields:
+            raise InvalidRequestError("response_type is missing.")
+        _check_response_type(fields)
+        if client.dpop_bound_access_tokens and proof is None:
+            raise InvalidDpopProof("This client must send a DPoP proof.")
+        if "dpop_jkt" in fields and (proof is None or fields["dpop_jkt"] != proof.jkt):
+            raise InvalidDpopProof("dpop_jkt is not the key of the proof.")  # RFC 9449, section 10.1
+        resource, scope = self._target(fields)
+        code_challenge = _code_challenge(fields)
+        device = _device(fields, client)
+        names = policy.choose(self._settings.policy, scope)
+        if not names:
+            raise AccessDeniedError("No policy lets this request in.")
+
+        decoy = client.confidential and self._settings.devices is not None and device not in self._settings.devices
+        tries = 0
+        if client.confidential:
+            transaction.end_waiting_sessions(device, now_s)
+            if not decoy and transaction.see_device(device, client.id, now_s).locked:
+                tries = MAX_TRIES
+        elif transaction.count_live_sessions(client.id, now_s) >= MAX_LIVE_SESSIONS:
+            raise TryLater()
+        auth_session = secrets.token_urlsafe(32)
+        session = Session(
+            id=secrets.token_hex(8),
+            client_id=client.id,
+            device=device,
+            asserted=client.confidential,
+            decoy=decoy,
+            jkt=proof.jkt if proof else None,
+            scope=scope,
+            resource=resource,
+            code_challenge=code_challenge,
+            binding_word=binding_words.choose(),
+            challenges=" ".join(names),
+            step=0,
+            tries=tries,
+            requests=1,
+            created=now_s,
+            expires=now_s + self._settings.session_ttl_s,
+            handle=self._handle(auth_session),
+            handle_before=None,
+        )
+        transaction.add_session(session)
+        reason = "unknown_device" if decoy else "locked" if session.locked else "none"
+        return self._prompt(transaction, posted, session, auth_session, reason, now_s)
+
+    def _target(self, fields: Mapping[str, str]) -> tuple[str, str]:
+        """(resource, scope), both known and fitting each other (RFC 8707, section 2; RFC 6749, section 3.3)."""
+        resources = {entry.uri: entry.scopes for entry in self._settings.resources}
+        resource = fields.get("resource", next(iter(resources)) if len(resources) == 1 else "")
+        if resource not in resources:
+            raise InvalidTarget("The resource is missing or unknown.")
+        asked = sorted(set(fields.get("scope", "").split(" ")) - {""})
+        if not asked or not set(asked) <= set(resources[resource]):
+            raise InvalidScopeError("The scope is missing or not one of this resource.")
+        return resource, " ".join(asked)
+
+    # A follow-up
+
+    def _follow(
+        self, transaction: Transaction, posted: Posted, client: Client | None, proof: Proof | None, now_s: int
+    ) -> JSONResponse:
+        fields = posted.fields
+        presented = self._handle(fields["auth_session"])
+        session = transaction.session_by_handle(presented)
+        superseded = session is None
+        if session is None:
+            session = transaction.session_by_handle_before(presented)
+        if session is None or session.expires <= now_s:
+            raise InvalidSession()
+        if client is None and session.asserted:
+            raise InvalidClientError("This client must authenticate by HTTP Basic.", status_code=401)
+        if client is not None and client.id != session.client_id:
+            raise InvalidSession()  # FiPA-04, sections 5.1 and 5.3.1
+        if session.jkt is not None:
+            dpop.demand(proof, session.jkt)  # FiPA-04, sections 9.5.1 and 9.6.1
+        _check_repetitions(fields, session)
+
+        answers = _answers(fields, session)
+        if superseded and answers:
+            raise InvalidSession()
+        auth_session = self._turn(transaction, session, superseded, now_s)
+        if session.asking is None:
+            return self._code(transaction, posted, session, auth_session, now_s)
+        if not answers:
+            return self._prompt(transaction, posted, session, auth_session, "locked" if session.locked else "none", now_s)
+        return self._judge(transaction, posted, session, auth_session, answers, now_s)
+
+    def _turn(self, transaction: Transaction, session: Session, superseded: bool, now_s: int) -> str:
+        """The next auth_session. The one before it stays good for one question where a DPoP key guards it, and once only."""
+        auth_session = secrets.token_urlsafe(32)
+        keep_before = session.jkt is not None and not superseded
+        expires = max(session.expires, now_s + self._settings.session_ttl_s) if session.asking else session.expires
+        if not transaction.turn_session(session.id, self._handle(auth_session), session.handle if keep_before else None, expires):
+            raise InvalidSession()
+        return auth_session
+
+    def _judge(
+        self, transaction: Transaction, posted: Posted, session: Session, auth_session: str, answers: dict[str, str], now_s: int
+    ) -> JSONResponse:
+        # Counted first; where nothing is left the same work is done and its outcome thrown away.
+        tries_left = transaction.charge_attempt(session.id)
+        challenge = challenges.ALL[session.asking or ""]
+        if tries_left is None or session.decoy:
+            challenge.judge(transaction, self._keys, _nobody(session), answers, now_s)
+            outcome = Outcome.WRONG
+        else:
+            outcome = challenge.judge(transaction, self._keys, session, answers, now_s)
+        if outcome is Outcome.RIGHT:
+            transaction.pass_step(session.id, now_s + self._settings.session_ttl_s)
+            session = _again(transaction, session)
+            if session.asking is None:
+                return self._code(transaction, posted, session, auth_session, now_s)
+            return self._prompt(transaction, posted, session, auth_session, "none", now_s)
+        if not tries_left:
+            transaction.void_pin(session.id)
+            if session.asserted and not session.decoy:
+                transaction.lock_device(session.device, now_s)
+        session = _again(transaction, session)
+        reason = "unknown_device" if session.decoy else "locked" if not tries_left else outcome.value
+        return self._prompt(transaction, posted, session, auth_session, reason, now_s, to_all="wrong_answer")
+
+    # Replies
+
+    def _prompt(
+        self,
+        transaction: Transaction,
+        posted: Posted,
+        session: Session,
+        auth_session: str,
+        reason: str,
+        now_s: int,
+        to_all: str = "none",
+    ) -> JSONResponse:
+        """FiPA-04, section 5.2.2.1: 403. Same members and same size whatever the reason.
+
+        `reason` is for an authenticated client; anybody else is told `to_all`.
+        """
+        challenge = challenges.ALL[session.asking or ""]
+        answerable_s = session.expires - now_s
+        until = challenge.expires(transaction, session)
+        if session.asserted and until is not None and until > now_s:
+            answerable_s = min(answerable_s, until - now_s)
+        body = {
+            "error": "insufficient_authorization",
+            "auth_session": auth_session,
+            "inputs": challenge.INPUTS,
+            "message": challenge.MESSAGE,
+            "reason": reason if session.asserted else to_all,
+            "tries_left": MAX_TRIES - session.tries,
+            "retry_after": 0,
+            "inputs_expire_in": answerable_s,
+            "binding_word": session.binding_word,
+            "padding": "",
+        }
+        body["padding"] = "." * (-len(JSONResponse(body).body) % BODY_BYTES)
+        self._log(posted, session, "prompted" if reason == "none" else reason)
+        return answer(403, body)
+
+    def _code(self, transaction: Transaction, posted: Posted, session: Session, auth_session: str, now_s: int) -> JSONResponse:
+        """FiPA-04, section 5.2.1. An older code of this session, and what came of it, ends here."""
+        transaction.revoke_session_codes(session.id, now_s)
+        code = secrets.token_urlsafe(32)
+        transaction.add_code(
+            Code(
+                digest=self._keys.keyed_hash("code", code),
+                session=session.id,
+                client_id=session.client_id,
+                subject=session.device,
+                device=session.device if session.asserted else None,
+                scope=session.scope,
+                resource=session.resource,
+                jkt=session.jkt,
+                code_challenge=session.code_challenge,
+                expires=now_s + self._settings.code_ttl_s,
+            )
+        )
+        self._log(posted, session, "code")
+        return answer(200, {"authorization_code": code, "auth_session": auth_session})
+
+    def _refuse(self, error: OAuth2Error, posted: Posted, client: Client | None) -> JSONResponse:
+        logs.line(
+            "challenge", request=posted.request_id, client=client.id if client else None, outcome="refused", error=error.error
+        )
+        return refusal(error)
+
+    def _log(self, posted: Posted, session: Session, outcome: str) -> None:
+        logs.line(
+            "challenge",
+            request=posted.request_id,
+            client=session.client_id,
+            device=session.device,
+            session=session.id,
+            outcome=outcome,
+            tries_left=MAX_TRIES - session.tries,
+        )
+
+    def _handle(self, auth_session: str) -> bytes:
+        return self._keys.keyed_hash("auth_session", auth_session)
+
+
+def _again(transaction: Transaction, session: Session) -> Session:
+    found = transaction.session(session.id)
+    assert found is not None
+    return found
+
+
+def _nobody(session: Session) -> Session:
+    return Session(**{**vars(session), "id": "0" * len(session.id)})
+
+
+def _check_response_type(fields: Mapping[str, str]) -> None:
+    if fields["response_type"] != "code":
+        raise UnsupportedResponseType()
+
+
+def _code_challenge(fields: Mapping[str, str]) -> str:
+    # RFC 7636, section 4.3: without a method it would be "plain", and that is not offered.
+    if fields.get("code_challenge_method") != "S256":
+        raise InvalidRequestError("code_challenge_method must be S256.")
+    if not _CODE_CHALLENGE.fullmatch(fields.get("code_challenge", "")):
+        raise InvalidRequestError("code_challenge must be the S256 of a verifier: 43 characters.")
+    return fields["code_challenge"]
+
+
+def _device(fields: Mapping[str, str], client: Client) -> str:
+    """The device in the AS's words. What a public client claims stands under that client's name: nobody vouches for it."""
+    device = fields.get("device_id")
+    if device is not None and not _DEVICE.fullmatch(device):
+        raise InvalidRequestError("device_id must be 1 to 64 letters, digits, dots, hyphens or underscores.")
+    if client.confidential:
+        if device is None:
+            raise InvalidRequestError("device_id is missing: an authenticated client says for which device it asks.")
+        return device
+    return client.id if device is None else f"{client.id}/{device}"
+
+
+def _check_repetitions(fields: Mapping[str, str], session: Session) -> None:
+    if "response_type" in fields:
+        _check_response_type(fields)
+    same = all(fields.get(name, getattr(session, name)) == getattr(session, name) for name in _REPEATABLE)
+    if "scope" in fields:
+        same = same and set(fields["scope"].split(" ")) - {""} == set(session.scope.split(" "))
+    if "device_id" in fields:
+        same = same and session.device in (fields["device_id"], f"{session.client_id}/{fields['device_id']}")
+    if not same:
+        raise InvalidRequestError("A follow-up may repeat parameters of the first request, not change them.")
+
+
+def _answers(fields: Mapping[str, str], session: Session) -> dict[str, str]:
+    asked = [item["name"] for name in session.challenges.split() for item in challenges.ALL[name].INPUTS]
+    return {name: fields[name] for name in asked if name in fields}

@@ -1,0 +1,101 @@
+"""Who asks: the first-party clients on the list of as.toml, and how they prove it.
+
+Not for devices: a confidential client asserts those (challenge_endpoint.py).
+"""
+
+import hashlib
+import hmac
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError, InvalidRequestError
+
+from host_sim.authorization_server.settings import ClientEntry
+
+METHODS = ["client_secret_basic", "none"]
+GRANTS = ["authorization_code", "refresh_token"]
+
+
+class Client(ClientMixin):
+    """One client of the list, in the words that Authlib's grants ask for."""
+
+    def __init__(self, entry: ClientEntry) -> None:
+        self.id = entry.id
+        self.first_party = entry.first_party
+        self.dpop_bound_access_tokens = entry.dpop_bound_access_tokens
+        secret = entry.secret_text()
+        self._secret_digest = None if secret is None else hashlib.sha256(secret.encode()).digest()
+
+    @property
+    def confidential(self) -> bool:
+        return self._secret_digest is not None
+
+    def get_client_id(self) -> str:
+        return self.id
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        digest = hashlib.sha256(client_secret.encode("utf-8", "surrogatepass")).digest()
+        return hmac.compare_digest(digest, self._secret_digest or bytes(32))
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        return grant_type in GRANTS
+
+    def get_allowed_scope(self, scope: Any) -> Any:
+        return scope
+
+
+class Clients:
+    """The list, by id."""
+
+    def __init__(self, entries: list[ClientEntry]) -> None:
+        self._clients = {entry.id: Client(entry) for entry in entries}
+
+    def get(self, client_id: str) -> Client | None:
+        return self._clients.get(client_id)
+
+    def all(self) -> list[Client]:
+        return list(self._clients.values())
+
+    def authenticate(self, fields: Mapping[str, str], authorization: str | None) -> Client | None:
+        """The client behind a request (RFC 6749, section 2.3); None when the request names nobody.
+
+        Raises InvalidClientError: unknown, or it did not prove what it must; InvalidRequestError: it names itself in two ways.
+        """
+        named = fields.get("client_id")
+        if "client_secret" in fields:
+            raise InvalidRequestError("Send client credentials by HTTP Basic alone.")
+        if authorization is not None:
+            client_id, secret = _basic(authorization)
+            client = self.get(client_id)
+            if client is None or not client.confidential or not client.check_client_secret(secret):
+                raise InvalidClientError("Client authentication failed.", status_code=401)
+            if named is not None and named != client_id:
+                raise InvalidRequestError("client_id is not the authenticated client.")  # FiPA-04, section 5.1
+            return client
+        if named is None:
+            return None
+        client = self.get(named)
+        if client is None:
+            raise UnknownClient("This client is not on the list.")
+        if client.confidential:
+            raise InvalidClientError("This client must authenticate by HTTP Basic.", status_code=401)
+        return client
+
+
+class UnknownClient(InvalidClientError):
+    """A client_id that is on no list."""
+
+
+def _basic(authorization: str) -> tuple[str, str]:
+    # RFC 6749, section 2.3.1: both halves are form-urlencoded before they are joined.
+    scheme, _, token = authorization.partition(" ")
+    try:
+        text = b64decode(token, validate=True).decode() if scheme.lower() == "basic" else ""
+        client_id, colon, secret = text.partition(":")
+        if colon:
+            return unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
+    except ValueError:
+        pass
+    raise InvalidClientError("Client authentication failed.", status_code=401)

@@ -1,0 +1,174 @@
+"""`latchpin as serve|pin issue|device list|client list`.
+
+Not for work: here are only words in and words out, and the life of the process.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import ssl
+import sys
+import time
+from pathlib import Path
+
+import uvicorn
+
+from host_sim.authorization_server import admin, app, logs
+from host_sim.authorization_server.clients import Clients
+from host_sim.authorization_server.errors import ConfigurationError
+from host_sim.authorization_server.services import Services, open_services
+from host_sim.authorization_server.settings import Settings, load
+
+_EPILOG = """\
+A device asks for a PIN and shows two words, such as "amber fox". Then:
+
+  latchpin as pin issue --device lp-7f3k2m --config as.toml
+
+prints the PIN for it, with the same two words. `serve` without a configuration file prints one to start from.
+Every setting can come from the environment: LATCHPIN_AS__LISTEN=127.0.0.1:9443, LATCHPIN_AS__CLIENTS__0__SECRET=...
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `latchpin as`."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser.formatter_class = raw
+    parser.epilog = _EPILOG
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=os.environ.get("LATCHPIN_AS_CONFIG", "as.toml"),
+        help="the configuration (default: $LATCHPIN_AS_CONFIG, or as.toml here)",
+    )
+    commands = parser.add_subparsers(dest="as_command", required=True, metavar="serve|pin|device|client")
+    commands.add_parser("serve", help="start the authorization server", parents=[common], epilog=_EPILOG, formatter_class=raw)
+
+    pins = commands.add_parser("pin", help="issue a PIN for a waiting device").add_subparsers(
+        dest="as_action", required=True, metavar="issue"
+    )
+    issue = pins.add_parser(
+        "issue", help="issue a PIN for a waiting device", parents=[common], epilog=_EPILOG, formatter_class=raw
+    )
+    issue.add_argument(
+        "--device", required=True, metavar="ID", help="the device that waits, as `latchpin as device list` names it"
+    )
+    issue.add_argument(
+        "--binding-word", metavar="WORDS", help="the two words on its screen; needed when several wait by one name"
+    )
+
+    for name, text in (("device", "who waits, and which devices ever asked"), ("client", "who may ask on a device's behalf")):
+        actions = commands.add_parser(name, help=text).add_subparsers(dest="as_action", required=True, metavar="list")
+        actions.add_parser("list", help=text, parents=[common])
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when done; 1 when it cannot be done now; 2 when configuration or words are wrong. stderr names the next step."""
+    try:
+        settings = load(args.config)
+        if args.as_command == "serve":
+            return _serve(settings)
+        if args.as_command == "client":
+            return _list_clients(settings)
+        services = open_services(settings)
+        try:
+            return _issue_pin(services, args.device, args.binding_word) if args.as_command == "pin" else _list_devices(services)
+        finally:
+            services.storage.close()
+    except admin.AdminError as error:
+        print(f"latchpin as: {error}", file=sys.stderr)
+        return 1
+    except ConfigurationError as error:
+        print(f"latchpin as: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"latchpin as: {error.filename or args.config}: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+class _Server(uvicorn.Server):
+    """Says on stdout, once, that it can serve."""
+
+    def __init__(self, config: uvicorn.Config, issuer: str) -> None:
+        super().__init__(config)
+        self._issuer = issuer
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            logs.line("ready", address=self._issuer)
+            print(f"ready authorization server at {self._issuer}", flush=True)
+
+
+def _serve(settings: Settings) -> int:
+    logs.start(settings.log_level)
+    services = open_services(settings)
+    try:
+        config = uvicorn.Config(
+            app.build(services),
+            ssl_certfile=settings.certificate,
+            ssl_keyfile=settings.private_key,
+            ssl_ciphers="DEFAULT:@SECLEVEL=2",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
+        server = _Server(config, settings.issuer)
+        try:
+            config.load()
+        except ssl.SSLError:
+            raise ConfigurationError("certificate and private_key must be a pair, both in PEM") from None
+        # uvicorn raises the signal again when it has shut down: it shall find somebody who is content with that.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        try:
+            listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        except OSError as error:
+            raise ConfigurationError(f"listen: {error.strerror}: is another server there? Choose another port") from None
+        with listener:
+            server.run(sockets=[listener])
+    finally:
+        services.storage.close()
+    return 0
+
+
+def _issue_pin(services: Services, device: str, binding_word: str | None) -> int:
+    issued = admin.issue_pin(services, device, binding_word)
+    pin = issued["pin"]
+    print(f'PIN {pin[:3]} {pin[3:6]} {pin[6:]} for {issued["device"]}, which shows "{issued["binding_word"]}".')
+    print(f"It works once, for {_span(issued['expires_in'])}. If the device shows other words, do not give it away.")
+    return 0
+
+
+def _list_devices(services: Services) -> int:
+    waiting = admin.waiting(services)
+    for entry in waiting:
+        state = "locked" if entry["locked"] else "PIN issued" if entry["pin_issued"] else "waits"
+        since = _span(services.now_s() - entry["since"])
+        print(f'{entry["device"]:24}{state:12}"{entry["binding_word"]}" for {since}, asks for {entry["scope"]}')
+    names = {entry["device"] for entry in waiting}
+    for device in admin.devices(services):
+        if device.device not in names:
+            seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(device.last_seen))
+            print(f"{device.device:24}{'locked' if device.locked else 'known':12}last asked {seen}")
+            names.add(device.device)
+    if not names:
+        print("no device asked yet: start one, or look at the bridge (`latchpin doctor`)")
+    return 0
+
+
+def _list_clients(settings: Settings) -> int:
+    for client in Clients(settings.clients).all():
+        kind = "confidential" if client.confidential else "public"
+        tokens = "DPoP tokens only" if client.dpop_bound_access_tokens else "bearer tokens too"
+        print(f"{client.id:24}{kind:14}{'first-party' if client.first_party else 'refused (not first-party)':28}{tokens}")
+    return 0
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"

@@ -1,0 +1,137 @@
+"""DPoP proofs (RFC 9449): what a proof must be, and the nonces that stand in for the device's clock.
+
+Not for who must send one: that is the endpoints' business. Verification keeps no state; `accept` remembers the proof.
+"""
+
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+
+from host_sim.authorization_server.errors import InvalidDpopProof, UseDpopNonce
+from host_sim.authorization_server.keys import Keys
+from host_sim.authorization_server.storage import Transaction
+
+ALGORITHMS = ["ES256"]
+MAX_PROOF = 4096
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A proof whose signature, type and target are right. `jkt` is the RFC 7638 thumbprint of its key."""
+
+    jkt: str
+    jti: str
+    nonce: str | None
+
+
+def verify(text: str, method: str, url: str) -> Proof:
+    """The proof in `text` for a `method` request to `url`: checks 2 to 9 of RFC 9449, section 4.3.
+
+    Raises InvalidDpopProof.
+    """
+    if len(text) > MAX_PROOF:
+        raise InvalidDpopProof("The proof is too large.")
+    keys: list[ECKey] = []
+
+    def key_of(token) -> ECKey:
+        keys.append(_public_key(token.headers()))
+        return keys[0]
+
+    try:
+        claims = jwt.decode(text, key_of, algorithms=ALGORITHMS).claims
+    except (JoseError, ValueError, TypeError, KeyError, RecursionError):
+        raise InvalidDpopProof("The proof is not a dpop+jwt signed with ES256 by the key in it.") from None
+    jti, nonce, iat = claims.get("jti"), claims.get("nonce"), claims.get("iat")
+    if not isinstance(jti, str) or not 1 <= len(jti) <= 256:
+        raise InvalidDpopProof("The proof has no jti.")
+    if type(iat) not in (int, float):
+        raise InvalidDpopProof("The proof has no iat.")
+    if claims.get("htm") != method:
+        raise InvalidDpopProof("The htm of the proof is another method.")
+    if not isinstance(claims.get("htu"), str) or _normal(claims["htu"]) != _normal(url):
+        raise InvalidDpopProof("The htu of the proof is another URL.")
+    if nonce is not None and not isinstance(nonce, str):
+        raise InvalidDpopProof("The nonce of the proof is no text.")
+    return Proof(keys[0].thumbprint(), jti, nonce)
+
+
+def of_header(values: tuple[str, ...], url: str) -> Proof | None:
+    """The proof of a POST to `url` from its DPoP headers; None without one.
+
+    Raises InvalidDpopProof: not right, or more than one (RFC 9449, section 4.3, check 1).
+    """
+    if len(values) > 1:
+        raise InvalidDpopProof("More than one DPoP header.")
+    return verify(values[0], "POST", url) if values else None
+
+
+def demand(proof: Proof | None, jkt: str) -> None:
+    """Raises InvalidDpopProof unless the proof is there and of this key."""
+    if proof is None:
+        raise InvalidDpopProof("The DPoP proof is missing.")
+    if not hmac.compare_digest(proof.jkt, jkt):
+        raise InvalidDpopProof("The DPoP proof is of another key.")
+
+
+class Nonces:
+    """Server nonces (RFC 9449, section 8) without state: a time and its keyed hash, good for `ttl_s`."""
+
+    def __init__(self, keys: Keys, ttl_s: int) -> None:
+        self._keys = keys
+        self.ttl_s = ttl_s
+
+    def issue(self, now_s: int) -> str:
+        return _text(now_s.to_bytes(5, "big") + self._tag(now_s))
+
+    def is_fresh(self, nonce: str, now_s: int) -> bool:
+        try:
+            data = urlsafe_b64decode(nonce)
+        except (Base64Error, ValueError):
+            return False
+        if len(data) != 21:
+            return False
+        issued_s = int.from_bytes(data[:5], "big")
+        return hmac.compare_digest(data[5:], self._tag(issued_s)) and 0 <= now_s - issued_s <= self.ttl_s
+
+    def _tag(self, issued_s: int) -> bytes:
+        return self._keys.keyed_hash("dpop nonce", str(issued_s))[:16]
+
+
+def accept(proof: Proof, nonces: Nonces, keys: Keys, transaction: Transaction, now_s: int) -> None:
+    """Checks 10 and 11 of RFC 9449, section 4.3, and that this proof is new. The nonce is the clock: iat is not compared.
+
+    Raises UseDpopNonce, InvalidDpopProof.
+    """
+    if proof.nonce is None or not nonces.is_fresh(proof.nonce, now_s):
+        raise UseDpopNonce()
+    # A proof can be replayed while its nonce lives, and nonces live from their issue on.
+    if not transaction.remember_proof(keys.keyed_hash("dpop proof", proof.jkt, proof.jti), now_s + nonces.ttl_s + 1):
+        raise InvalidDpopProof("The proof was used before.")
+
+
+def _public_key(header: dict) -> ECKey:
+    jwk = header.get("jwk")
+    if header.get("typ") != "dpop+jwt" or not isinstance(jwk, dict) or "d" in jwk:
+        raise ValueError("header")
+    if jwk.get("kty") != "EC" or jwk.get("crv") != "P-256":
+        raise ValueError("key")
+    return ECKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "y")})
+
+
+def _normal(url: str) -> str:
+    # RFC 9449, section 4.3: without query and fragment, after RFC 3986, sections 6.2.2 and 6.2.3.
+    parts = urlsplit(url)
+    host = parts.netloc.lower()
+    if parts.scheme.lower() == "https":
+        host = host.removesuffix(":443")
+    return urlunsplit((parts.scheme.lower(), host, parts.path or "/", "", ""))
+
+
+def _text(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,64 @@
+"""Refusals of the AS: the error codes beyond RFC 6749's, with their status and where they come from.
+
+Not for texts that quote anything from outside: descriptions are fixed, and their characters are those of RFC 6749, section 5.2.
+"""
+
+from authlib.oauth2.rfc6749 import OAuth2Error
+
+
+class ConfigurationError(Exception):
+    """The AS cannot start as it is configured. The text names the mend and quotes no secret."""
+
+
+class InvalidSession(OAuth2Error):
+    """FiPA-04, section 5.2.2.1: invalid, expired, revoked or otherwise not acceptable; says no more, to nobody."""
+
+    error = "invalid_session"
+    description = "Start again without auth_session."
+
+
+class InvalidTarget(OAuth2Error):
+    """RFC 8707, section 2."""
+
+    error = "invalid_target"
+
+
+class InvalidDpopProof(OAuth2Error):
+    """RFC 9449, section 5."""
+
+    error = "invalid_dpop_proof"
+
+
+class UseDpopNonce(OAuth2Error):
+    """RFC 9449, section 8; the nonce itself is in the header that every response carries."""
+
+    error = "use_dpop_nonce"
+    description = "Sign again with the nonce of the DPoP-Nonce header."
+
+
+class UnsupportedGrantType(OAuth2Error):
+    """RFC 6749, section 5.2, without the reflected value of Authlib's own."""
+
+    error = "unsupported_grant_type"
+    description = "This server knows authorization_code and refresh_token."
+
+
+class UnsupportedResponseType(OAuth2Error):
+    """RFC 6749, section 4.1.2.1, without the reflected value of Authlib's own."""
+
+    error = "unsupported_response_type"
+    description = "response_type must be code."
+
+
+class TooLarge(OAuth2Error):
+    error = "invalid_request"
+    description = "The request is too large."
+    status_code = 413
+
+
+class TryLater(OAuth2Error):
+    """RFC 6749, section 4.1.2.1."""
+
+    error = "temporarily_unavailable"
+    description = "Too many sessions are open. Try again later."
+    status_code = 503

@@ -1,0 +1,77 @@
+"""A POST as the endpoints see it: form fields once each, read strictly and within bounds.
+
+Not for meaning: which fields an endpoint wants is its own business.
+"""
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from authlib.oauth2.rfc6749 import InvalidRequestError
+from starlette.requests import Request
+
+from host_sim.authorization_server.errors import InvalidTarget, TooLarge
+
+MAX_BODY = 16_384
+MAX_FIELDS = 32
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_REQUEST_ID = re.compile(r"[0-9a-f]{8,64}")
+
+
+@dataclass(frozen=True)
+class Posted:
+    """`fields` by name, without empty ones (RFC 6749, section 3.2). Prints none of their values."""
+
+    fields: dict[str, str] = field(repr=False)
+    authorization: str | None = field(default=None, repr=False)
+    proofs: tuple[str, ...] = field(default=(), repr=False)
+    request_id: str | None = None  # of the caller (X-Request-Id), for the log alone
+
+
+async def read_body(request: Request) -> bytes:
+    """The body. Raises TooLarge before more than MAX_BODY bytes of it are held."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise TooLarge()
+    return bytes(body)
+
+
+async def read(request: Request) -> Posted:
+    """The form that was posted.
+
+    Raises InvalidRequestError: not a form, not UTF-8, a parameter twice (RFC 6749, section 3.2), or parameters in the URL.
+    """
+    body = await read_body(request)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise InvalidRequestError("The body must be application/x-www-form-urlencoded.")
+    if request.url.query:
+        raise InvalidRequestError("Parameters belong in the body, not in the URL.")
+    authorization = request.headers.getlist("authorization")
+    if len(authorization) > 1:
+        raise InvalidRequestError("More than one Authorization header.")
+    request_id = request.headers.get("x-request-id", "")
+    return Posted(
+        _fields(body),
+        authorization[0] if authorization else None,
+        tuple(request.headers.getlist("dpop")),
+        request_id if _REQUEST_ID.fullmatch(request_id) else None,
+    )
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    try:
+        if _BAD_ESCAPE.search(body):
+            raise ValueError("escape")
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict", max_num_fields=MAX_FIELDS
+        )
+    except ValueError:
+        raise InvalidRequestError("The body is not a form in UTF-8.") from None
+    names = [name for name, _ in pairs]
+    if names.count("resource") > 1:
+        raise InvalidTarget("One resource at a time.")  # RFC 8707, section 2 allows several, and allows to refuse them
+    if len(set(names)) != len(names):
+        raise InvalidRequestError("A parameter stands there twice.")
+    return {name: value for name, value in pairs if value}

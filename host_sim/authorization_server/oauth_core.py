@@ -1,0 +1,149 @@
+"""Authlib's framework-free core, joined to our requests, storage and keys; and the JWT access tokens (RFC 9068).
+
+Not for routes, DPoP or challenges: what Authlib lacks stands in files of its own.
+"""
+
+# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false
+# (Authlib's hooks are typed for any framework; here request, client and token are always ours.)
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidClientError, OAuth2Request
+from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
+from joserfc.jwk import KeySet
+from starlette.responses import JSONResponse
+
+from host_sim.authorization_server.clients import Client
+from host_sim.authorization_server.dpop import Proof
+from host_sim.authorization_server.errors import InvalidTarget
+from host_sim.authorization_server.forms import Posted
+from host_sim.authorization_server.responses import answer, refusal
+from host_sim.authorization_server.services import Services
+from host_sim.authorization_server.storage import Family, RefreshToken, Transaction
+
+
+@dataclass(frozen=True)
+class Granted:
+    """What a token is made of: Authlib's "user". `refresh_token` is handed out as it stands."""
+
+    family: Family
+    refresh_token: str
+
+    def get_user_id(self) -> str:
+        return self.family.subject
+
+
+class CoreRequest(OAuth2Request):
+    """One POST in Authlib's words, with what ours needs beside: the open transaction, the accepted proof, the time."""
+
+    user: Any
+    client: Any
+    authorization_code: Any
+    refresh_token: Any
+
+    def __init__(self, url: str, posted: Posted, proof: Proof | None, transaction: Transaction, now_s: int) -> None:
+        super().__init__("POST", url)
+        self.payload = BasicOAuth2Payload(posted.fields)
+        self.posted = posted
+        self.proof = proof
+        self.transaction = transaction
+        self.now_s = now_s
+
+    @property
+    def args(self) -> dict[str, str]:
+        return {}
+
+    @property
+    def form(self) -> dict[str, str]:
+        return self.posted.fields
+
+    def check_resource(self, granted: str) -> None:
+        """RFC 8707, section 2.2. Raises InvalidTarget."""
+        if self.form.get("resource", granted) != granted:
+            raise InvalidTarget("The resource is not the granted one.")
+
+
+class Core(AuthorizationServer):
+    """The authorization server that Authlib's grants and endpoints talk to."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self.services = services
+        self.settings = services.settings
+        self.keys = services.keys
+        self.register_token_generator("default", _AccessTokens(services))
+
+    def query_client(self, client_id: str) -> Client | None:
+        return self.services.clients.get(client_id)
+
+    def authenticate_client(self, request: CoreRequest, methods: list[str], endpoint: str = "token") -> Client:
+        client = self.services.clients.authenticate(request.posted.fields, request.posted.authorization)
+        if client is None:
+            raise InvalidClientError("client_id is missing.")
+        request.auth_method = "client_secret_basic" if client.confidential else "none"
+        request.client = client
+        return client
+
+    def create_oauth2_request(self, request: CoreRequest) -> CoreRequest:
+        return request
+
+    def handle_response(self, status: int, body: Any, headers: Any) -> JSONResponse:
+        return answer(status, body)
+
+    def handle_error_response(self, request: CoreRequest, error: Any) -> JSONResponse:
+        return refusal(error)
+
+    def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def save_token(self, token: dict[str, Any], request: CoreRequest) -> None:
+        """The refresh token of a token response, and its family when that is new."""
+        family: Family = request.user.family
+        expires = request.now_s + self.settings.refresh_token_ttl_s
+        if request.transaction.family(family.id) is None:
+            request.transaction.add_family(family)
+        request.transaction.add_refresh_token(RefreshToken(self.refresh_digest(token["refresh_token"]), family.id, expires))
+        request.transaction.prolong_family(family.id, max(expires, request.now_s + self.settings.access_token_ttl_s))
+
+    def refresh_digest(self, refresh_token: str) -> bytes:
+        return self.keys.keyed_hash("refresh token", refresh_token)
+
+
+class _AccessTokens(JWTBearerTokenGenerator):
+    """RFC 9068 with `cnf` (RFC 9449, section 6.1): the audience is the resource, and the jti begins with the family."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(
+            services.settings.issuer,
+            alg="ES256",
+            refresh_token_generator=lambda client, grant_type, user, scope: user.refresh_token,
+            expires_generator=services.settings.access_token_ttl_s,
+        )
+        self._keys = services.keys
+
+    def get_jwks(self) -> KeySet:
+        return self._keys.signing
+
+    def get_audiences(self, client: Client, user: Granted, scope: str) -> str:
+        return user.family.resource
+
+    def get_jti(self, client: Client, grant_type: str, user: Granted, scope: str) -> str:
+        return f"{user.family.id}.{secrets.token_hex(8)}"
+
+    def get_extra_claims(self, client: Client, grant_type: str, user: Granted, scope: str) -> dict[str, Any]:
+        claims: dict[str, Any] = {}
+        if user.family.device is not None:
+            claims["device_id"] = user.family.device
+        if user.family.jkt is not None:
+            claims["cnf"] = {"jkt": user.family.jkt}
+        return claims
+
+    def generate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        token = super().generate(*args, **kwargs)
+        user: Granted = kwargs["user"]
+        if user.family.jkt is not None:
+            token["token_type"] = "DPoP"  # noqa: S105
+        return token

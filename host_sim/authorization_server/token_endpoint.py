@@ -1,0 +1,177 @@
+"""POST /token: authorization_code with PKCE, and refresh_token with rotation, on Authlib's grants.
+
+Not for the challenge: a code arrives here with everything it was bound to.
+"""
+
+# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false
+# (Authlib's hooks are typed for any framework; here request, client and token are always ours.)
+
+import secrets
+from base64 import urlsafe_b64encode
+from typing import Any
+
+from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
+from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
+from authlib.oauth2.rfc7636 import CodeChallenge
+from starlette.responses import JSONResponse
+
+from host_sim.authorization_server import dpop, logs
+from host_sim.authorization_server.clients import METHODS, Client
+from host_sim.authorization_server.errors import InvalidDpopProof, UnsupportedGrantType
+from host_sim.authorization_server.forms import Posted
+from host_sim.authorization_server.oauth_core import Core, CoreRequest, Granted
+from host_sim.authorization_server.responses import refusal
+from host_sim.authorization_server.storage import Code, Family, RefreshToken
+
+
+class TokenEndpoint:
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._services = core.services
+        self._url = core.settings.endpoint("token")
+        core.register_grant(_CodeGrant, [_S256(required=True)])
+        core.register_grant(_RefreshGrant)
+
+    def answer(self, posted: Posted) -> JSONResponse:
+        """The reply to one request, durable before it is returned."""
+        now_s = self._services.now_s()
+        try:
+            proof = dpop.of_header(posted.proofs, self._url)
+        except OAuth2Error as error:
+            return self._logged(refusal(error), posted)
+        self._services.storage.prune(now_s)
+        with self._services.storage.transaction() as transaction:
+            request = CoreRequest(self._url, posted, proof, transaction, now_s)
+            try:
+                if proof:
+                    dpop.accept(proof, self._services.nonces, self._services.keys, transaction, now_s)
+                if posted.fields.get("grant_type") not in (_CodeGrant.GRANT_TYPE, _RefreshGrant.GRANT_TYPE):
+                    raise (
+                        UnsupportedGrantType() if "grant_type" in posted.fields else InvalidRequestError("grant_type is missing.")
+                    )
+            except OAuth2Error as error:
+                return self._logged(refusal(error), posted)
+            response: Any = self._core.create_token_response(request)
+            return self._logged(response, posted, request)
+
+    def _logged(self, response: JSONResponse, posted: Posted, request: CoreRequest | None = None) -> JSONResponse:
+        granted: Granted | None = request.user if request else None
+        logs.line(
+            "token",
+            request=posted.request_id,
+            client=request.client.id if request and request.client else None,
+            device=granted.family.subject if granted else None,
+            family=granted.family.id if granted else None,
+            outcome="granted" if response.status_code == 200 else "refused",
+            status=response.status_code,
+        )
+        return response
+
+
+class _S256(CodeChallenge):
+    SUPPORTED_CODE_CHALLENGE_METHOD = ["S256"]  # noqa: RUF012
+
+
+class _CodeGrant(AuthorizationCodeGrant):
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
+    request: CoreRequest
+    server: Core
+
+    def query_authorization_code(self, code: str, client: Client) -> Code | None:
+        transaction, now_s = self.request.transaction, self.request.now_s
+        found = transaction.code(self.server.keys.keyed_hash("code", code))
+        if found is None or found.client_id != client.id:
+            return None
+        if found.used is not None and found.family is not None:
+            # RFC 6749, section 4.1.2: what came from a code that is used twice is revoked.
+            transaction.revoke_family(found.family, now_s)
+            logs.line("code_reused", request=self.request.posted.request_id, client=client.id, family=found.family)
+            return None
+        if found.revoked is not None or found.expires <= now_s:
+            return None
+        return found
+
+    def validate_token_request(self) -> None:
+        if "redirect_uri" in self.request.form:
+            raise InvalidRequestError("This code was not sent to a redirect_uri.")  # FiPA-04, section 6
+        super().validate_token_request()
+        code: Code = self.request.authorization_code
+        if code.jkt is not None:
+            dpop.demand(self.request.proof, code.jkt)  # FiPA-04, section 9.5.1
+        elif self.request.client.dpop_bound_access_tokens and self.request.proof is None:
+            raise InvalidDpopProof("This client must send a DPoP proof.")
+        self.request.check_resource(code.resource)
+
+    def authenticate_user(self, authorization_code: Code) -> Granted:
+        code, proof, now_s = authorization_code, self.request.proof, self.request.now_s
+        family = Family(
+            id=secrets.token_hex(8),
+            session=code.session,
+            client_id=code.client_id,
+            subject=code.subject,
+            device=code.device,
+            scope=code.scope,
+            resource=code.resource,
+            jkt=proof.jkt if proof else None,
+            created=now_s,
+            expires=now_s,
+        )
+        return Granted(family, secrets.token_urlsafe(32))
+
+    def delete_authorization_code(self, authorization_code: Code) -> None:
+        self.request.transaction.use_code(authorization_code.digest, self.request.user.family.id, self.request.now_s)
+
+
+class _Presented:
+    """A refresh token that was presented, with its family, in Authlib's words."""
+
+    def __init__(self, text: str, token: RefreshToken, family: Family) -> None:
+        self.text = text
+        self.token = token
+        self.family = family
+
+    def check_client(self, client: Client) -> bool:
+        return self.family.client_id == client.id
+
+    def get_scope(self) -> str:
+        return self.family.scope
+
+
+class _RefreshGrant(RefreshTokenGrant):
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
+    INCLUDE_NEW_REFRESH_TOKEN = True
+    request: CoreRequest
+    server: Core
+
+    def authenticate_refresh_token(self, refresh_token: str) -> _Presented | None:
+        transaction, now_s, proof = self.request.transaction, self.request.now_s, self.request.proof
+        token = transaction.refresh_token(self.server.refresh_digest(refresh_token))
+        family = transaction.family(token.family) if token else None
+        if token is None or family is None or family.client_id != self.request.client.id:
+            return None
+        if family.revoked is not None or token.expires <= now_s:
+            return None
+        if family.jkt is not None and proof is None:
+            dpop.demand(proof, family.jkt)
+        stolen = family.jkt is not None and proof is not None and proof.jkt != family.jkt
+        # A lost reply must not lock a device out: the same key may ask for the same successor for a while.
+        grace_s = self.server.settings.refresh_grace_s if family.jkt is not None else -1
+        if stolen or (token.used is not None and now_s - token.used > grace_s):
+            transaction.revoke_family(family.id, now_s)
+            logs.line("refresh_token_reused", request=self.request.posted.request_id, client=family.client_id, family=family.id)
+            return None
+        return _Presented(refresh_token, token, family)
+
+    def validate_token_request(self) -> None:
+        super().validate_token_request()
+        self.request.check_resource(self.request.refresh_token.family.resource)
+
+    def authenticate_user(self, refresh_token: _Presented) -> Granted:
+        # The successor is a function of its predecessor: a repeated request gets the same one, and none is ever stored.
+        successor = self.server.keys.keyed_hash("successor", refresh_token.text)
+        granted = Granted(refresh_token.family, urlsafe_b64encode(successor).rstrip(b"=").decode())
+        self.request.user = granted
+        return granted
+
+    def revoke_old_credential(self, refresh_token: _Presented) -> None:
+        self.request.transaction.use_refresh_token(refresh_token.token.digest, self.request.now_s)
