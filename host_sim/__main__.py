@@ -9,7 +9,7 @@ import sys
 
 # name: (module, one line of help)
 COMMANDS = {
-    "demo": ("host_sim.world", "run the whole path once on this PC: device, broker, bridge, AS and MCP server"),
+    "demo": ("host_sim.demo", "run the whole path once on this PC: device, broker, bridge, AS and MCP server"),
     "bridge": ("broker_bridge.command", "the bridge that stands beside an authorization server"),
     "as": ("host_sim.authorization_server.command", "the reference authorization server"),
     "device": ("broker_bridge.device_command", "which devices may speak: enrol, list, revoke"),
