@@ -28,8 +28,11 @@ def run(python: str, tmp_path: Path) -> Run:
 
     def run(name: str, argument: object = None, timeout_s: float = 30, options: tuple[str, ...] = ()) -> dict:
         script = HERE / "on_device" / name
+        # In a file: MicroPython dies of an argument of more than 255 bytes ("uncaught NLR").
+        given = tmp_path / "argument.json"
+        given.write_text(json.dumps(argument))
         done = subprocess.run(
-            [*command(python, script, options), json.dumps(argument)],
+            [*command(python, script, options), str(given)],
             env=environment(),
             cwd=tmp_path,
             capture_output=True,

@@ -121,7 +121,7 @@ def test_a_pinned_leaf_with_a_foreign_key_is_refused(run: Run, tls_server: Start
     answer = run("open_tls.py", trust(certificates, "pin") | {"port": server.port})
     assert answer["code"] == "tls"
     assert server.done.wait(5) and not server.failures
-    assert server.raw[0] == 21, "an alert, and nothing else"
+    assert server.raw[:1] in (b"", b"\x15"), "an alert or nothing"
     assert FIRST.encode() not in server.raw
 
 

@@ -14,6 +14,8 @@ RECEIVE_MAXIMUM = 2  # each may be a whole frame in RAM
 
 _CONNACK, _PUBLISH, _PUBACK, _SUBACK, _PINGRESP, _DISCONNECT = 0x20, 0x30, 0x40, 0x90, 0xD0, 0xE0
 
+_BROKEN = "the broker broke the protocol"
+
 # Sizes of the properties of a CONNACK (3.2.2.3); 0 is a string, 9 a pair of strings.
 _SIZES = {0x11: 4, 0x12: 0, 0x13: 2, 0x15: 0, 0x16: 0, 0x1A: 0, 0x1C: 0, 0x1F: 0, 0x21: 2, 0x22: 2, 0x24: 1, 0x25: 1}
 _SIZES.update({0x26: 9, 0x27: 4, 0x28: 1, 0x29: 1, 0x2A: 1})
@@ -72,6 +74,7 @@ class MqttLink:
         self._expected = _CONNACK, None
         reader, self._writer = await runtime.open_tls(host, broker["port"], name, context, self._hello(), self._timeout_s)
         self._tasks.append(asyncio.create_task(self._read(reader)))
+        done = False
         try:
             self._welcome(await self._wait())
             if self._topics:
@@ -81,9 +84,12 @@ class MqttLink:
                 for reason in answer[_skip(answer, 2) :]:
                     if reason >= 0x80:
                         raise LinkError("refused", "the broker refused the subscription", reason)
-        except Exception:
-            await self.close()
-            raise
+            done = True
+        except (LookupError, ValueError):
+            raise LinkError("protocol", _BROKEN)
+        finally:
+            if not done:
+                await self.close()
         self._tasks.append(asyncio.create_task(self._keep()))
 
     async def publish(self, topic: str, payload: bytes, retain: bool = False, expiry_s: int | None = None) -> int:
@@ -257,7 +263,7 @@ class MqttLink:
         except (EOFError, OSError):
             self._lose(LinkError("closed", "the connection broke"))
         except (IndexError, ValueError, MemoryError):
-            self._lose(LinkError("protocol", "the broker broke the protocol"))
+            self._lose(LinkError("protocol", _BROKEN))
 
     def _take(self, kind, body):
         if kind & 0xF0 == _PUBLISH:

@@ -32,4 +32,5 @@ async def main(how):
     return {"code": None, "echoed": echoed is True}
 
 
-print(json.dumps(asyncio.run(main(json.loads(sys.argv[1])))))
+with open(sys.argv[1]) as given:
+    print(json.dumps(asyncio.run(main(json.load(given)))))
