@@ -14,6 +14,7 @@ from typing import Any
 
 import mqtt5
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -28,7 +29,7 @@ class Paho:
     """paho-mqtt with its callbacks turned into waits."""
 
     def __init__(self, broker: Running, name: str, password: str, **connect: Any) -> None:
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5)
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5)
         self.client.tls_set(str(broker.ca))
         self.client.username_pw_set(name, password)
         self.messages: queue.Queue[paho.MQTTMessage] = queue.Queue()
@@ -164,6 +165,11 @@ class Raw:
     def ping(self) -> Any:
         self.send(mqtt5.PingReqPacket())
         return self.answer()
+
+    def receive_or_ping(self) -> Any:
+        """What waits for this client, or the answer to a ping where nothing does."""
+        self.send(mqtt5.PingReqPacket())
+        return self.receive()
 
     def acknowledge(self, packet: mqtt5.PublishPacket) -> None:
         assert packet.packet_id is not None
