@@ -48,14 +48,22 @@ def hkdf_expand(prk: bytes, info: bytes, length: int) -> bytes:
 
 
 def ccm_encrypt(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes, tag_length: int) -> bytes:
+    _ccm_lengths(len(plaintext), aad)
     return AESCCM(key, tag_length).encrypt(nonce, plaintext, aad)
 
 
 def ccm_decrypt(key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes, tag_length: int) -> bytes:
+    _ccm_lengths(len(ciphertext) - tag_length, aad)
     try:
         return AESCCM(key, tag_length).decrypt(nonce, ciphertext, aad)
     except InvalidTag:
         raise ValueError("ccm tag") from None
+
+
+def _ccm_lengths(size: int, aad: bytes) -> None:
+    # A plaintext too long for its nonce is an InternalError in cryptography 50; the limits are those of crypto/ccm.py.
+    if size > 0xFFFF or len(aad) >= 0xFF00:
+        raise ValueError("ccm length")
 
 
 def p256_public_key(private: bytes) -> bytes:

@@ -8,7 +8,7 @@ import json
 import os
 
 try:
-    from unittest import SkipTest
+    from unittest import SkipTest  # pyright: ignore[reportAssignmentType]
 except ImportError:  # MicroPython
 
     class SkipTest(Exception):

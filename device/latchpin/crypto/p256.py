@@ -165,7 +165,7 @@ def _add(point, other):
     x2 -= x1
     y2 -= y1
     if not x2:
-        # Only the same point comes here: scalars are below n, so the sum is never the point at infinity.
+        # The same point: once, in ECDH with 2 or n - 2. Its negative never comes here, for 0 < scalar < n.
         return _double(point, 1)
     zz = x2 * x2 % p
     hhh = x2 * zz % p
@@ -201,7 +201,7 @@ def _multiply_base(scalar):
 
 
 def _multiply(scalar, point):
-    # Windows of 4 digits: odd multiples -15..15 of the point.
+    # Windows of 4 digits: odd multiples -15..15 of the point. x is right, y has the other sign where the scalar is even.
     digits, _ = _digits(scalar)
     twice = _double(point, 1)
     table = [point]
