@@ -14,11 +14,8 @@ RECEIVE_MAXIMUM = 2  # each may be a whole frame in RAM
 
 _CONNACK, _PUBLISH, _PUBACK, _SUBACK, _PINGRESP, _DISCONNECT = 0x20, 0x30, 0x40, 0x90, 0xD0, 0xE0
 
-_BROKEN = "the broker broke the protocol"
-
-# Sizes of the properties of a CONNACK (3.2.2.3); 0 is a string, 9 a pair of strings.
-_SIZES = {0x11: 4, 0x12: 0, 0x13: 2, 0x15: 0, 0x16: 0, 0x1A: 0, 0x1C: 0, 0x1F: 0, 0x21: 2, 0x22: 2, 0x24: 1, 0x25: 1}
-_SIZES.update({0x26: 9, 0x27: 4, 0x28: 1, 0x29: 1, 0x2A: 1})
+# Sizes of the properties of a CONNACK by identifier (3.2.2.3): 0 a string, 5 a pair of strings, 9 none of them.
+_SIZES = b"\x09" * 17 + b"\4\0\x09\2\x09\0\0\x09\x09\x09\0\x09\0\x09\x09\0\x09\2\2\x09\1\1\5\4\1\1\1"
 
 
 class MqttLink:
@@ -46,7 +43,7 @@ class MqttLink:
         self._writer = None
         self._tasks = []
         self._heard = False
-        self._expected = None
+        self._expected = _CONNACK, None
         self._answer = None
         self._answered = asyncio.Event()
         self._asking = asyncio.Lock()
@@ -71,7 +68,6 @@ class MqttLink:
         except (OSError, ValueError):
             raise LinkError("tls", "pin or ca file of the broker cannot be used")
         name = broker.get("server_name") or host
-        self._expected = _CONNACK, None
         reader, self._writer = await runtime.open_tls(host, broker["port"], name, context, self._hello(), self._timeout_s)
         self._tasks.append(asyncio.create_task(self._read(reader)))
         done = False
@@ -80,17 +76,17 @@ class MqttLink:
             if self._topics:
                 # QoS 1, nothing retained at subscription, retain bit kept (3.8.3.1).
                 wanted = b"".join([_string(topic) + b"\x29" for topic in self._topics])
-                answer = await self._ask(0x82, b"\0" + wanted, _SUBACK)
+                answer = await self._ask(0x82, _SUBACK, b"", b"\0" + wanted)
                 for reason in answer[_skip(answer, 2) :]:
                     if reason >= 0x80:
-                        raise LinkError("refused", "the broker refused the subscription", reason)
+                        raise LinkError("refused", "subscription", reason)
+            self._tasks.append(asyncio.create_task(self._keep()))
             done = True
         except (LookupError, ValueError):
             raise LinkError("protocol", _BROKEN)
         finally:
             if not done:
                 await self.close()
-        self._tasks.append(asyncio.create_task(self._keep()))
 
     async def publish(self, topic: str, payload: bytes, retain: bool = False, expiry_s: int | None = None) -> int:
         """Publish at QoS 1 and wait for the PUBACK; returns its reason code: 0, or 0x10 where nobody subscribed.
@@ -99,10 +95,10 @@ class MqttLink:
         """
         properties = b"\0" if expiry_s is None else b"\x05\x02" + expiry_s.to_bytes(4, "big")
         kind = 0x33 if retain and self._retain else 0x32
-        answer = await self._ask(kind, properties + payload, _PUBACK, _string(topic))
+        answer = await self._ask(kind, _PUBACK, _string(topic), properties, payload)
         reason = answer[2] if len(answer) > 2 else 0
         if reason >= 0x80:
-            raise LinkError("refused", "the broker refused the message", reason)
+            raise LinkError("refused", "message", reason)
         return reason
 
     async def receive(self) -> tuple[str, bytes]:
@@ -122,47 +118,50 @@ class MqttLink:
 
     async def close(self) -> None:
         """Say goodbye (so that the will is not sent) if there is somebody to say it to, and free everything."""
-        if self._writer is None:
+        writer = self._writer
+        if writer is None:
             return
         if not self._error:
             try:
                 await self._send(b"\xe0\0")
             except LinkError:
                 pass
-        self._lose(LinkError("closed", "closed on this side"))
+        self._lose("closed", "on this side")
+        self._writer = None
         for task in self._tasks:
             task.cancel()
         self._tasks = []
-        writer, self._writer = self._writer, None
         await runtime.close_stream(writer)
 
     def _hello(self):
         flags = 0xC2
-        parts = [_string(self._client_id)]
+        will = b""
         if self._will:
-            flags |= 0x2C  # retained, QoS 1
-            parts.append(b"\0" + _string(self._will[0]) + _string(self._will[1]))
-        parts.append(_string(self._client_id) + _string(self._password))
+            flags = 0xEE  # retained, QoS 1
+            will = b"\0" + _string(self._will[0]) + _string(self._will[1])
+        name = _string(self._client_id)
         head = b"\0\x04MQTT\x05" + bytes((flags,)) + self._keepalive_s.to_bytes(2, "big")
         # Receive Maximum and Maximum Packet Size (3.1.2.11).
         limits = b"\x08\x21" + RECEIVE_MAXIMUM.to_bytes(2, "big") + b"\x27" + MAX_REMAINING.to_bytes(4, "big")
-        return _packet(0x10, head, limits, *parts)
+        return _packet(0x10, b"".join((head, limits, name, will, name, _string(self._password))), 0)
 
     def _welcome(self, answer):
         if answer[1]:
-            raise LinkError("refused", "the broker refused the connection", answer[1])
-        at, end = _varint(answer, 2)
-        at, end = end, at + end
+            raise LinkError("refused", "connection", answer[1])
+        at = _varint(answer, 2)[1]
+        end = _skip(answer, 2)
         while at < end:
             kind = answer[at]
             size = _SIZES[kind]
-            if size in (0, 9):
+            at += 1
+            if size == 9:
+                raise ValueError
+            if size in (0, 5):
                 for _ in range(2 if size else 1):
-                    at += 2 + (answer[at + 1] << 8 | answer[at + 2])
-                at += 1
+                    at += 2 + (answer[at] << 8 | answer[at + 1])
                 continue
-            value = int.from_bytes(answer[at + 1 : at + 1 + size], "big")
-            at += 1 + size
+            value = int.from_bytes(answer[at : at + size], "big")
+            at += size
             if kind == 0x13:
                 self._keepalive_s = value
             elif kind == 0x27:
@@ -170,113 +169,106 @@ class MqttLink:
             elif kind == 0x25:
                 self._retain = value
             elif kind == 0x24 and not value:
-                raise LinkError("refused", "the broker has no QoS 1", 0x9B)
+                raise LinkError("refused", "no QoS 1 here", 0x9B)
 
-    async def _ask(self, kind, rest, answer, before=b""):
-        # One packet, one answer to it: `rest` follows the packet identifier, `before` precedes it.
+    async def _ask(self, kind, answer, before, after, payload=b""):
+        # One packet, one answer to it: the packet identifier stands between `before` and `after`.
         async with self._asking:
             self._number = self._number % 65_535 + 1
             number = self._number.to_bytes(2, "big")
-            packet = _packet(kind, before, number, rest)
-            if len(packet) > self._longest:
+            packet = _packet(kind, before + number + after, len(payload))
+            if len(packet) + len(payload) > self._longest:
                 raise LinkError("refused", "longer than the broker takes", 0x95)
             self._expected = answer, number
             self._answered.clear()
             done = False
             try:
-                await self._send(packet)
+                await self._send(packet, payload)
                 answer = await self._wait()
                 done = True
                 return answer
             finally:
                 if not done:
-                    self._lose(LinkError("closed", "given up on this side"))
+                    self._lose("closed", _GIVEN_UP)
 
     async def _wait(self):
         try:
             if not self._error:
                 await asyncio.wait_for(self._answered.wait(), self._timeout_s)
         except asyncio.TimeoutError:
-            self._lose(LinkError("timeout", "the broker does not answer"))
+            self._lose("timeout", "no answer")
         if self._answer is None:
             raise self._error
         answer, self._answer = self._answer, None
         return answer
 
-    async def _send(self, packet):
+    async def _send(self, *parts):
         # MicroPython's streams take one writer at a time, and a cancelled one takes the reader with it: then the link is over.
         async with self._writing:
-            if self._error:
-                raise self._error
-            done = False
+            code, text = "closed", _GIVEN_UP
             try:
-                self._writer.write(packet)
-                await asyncio.wait_for(self._writer.drain(), self._timeout_s)
-                done = True
+                if not self._error:
+                    for part in parts:
+                        self._writer.write(part)
+                    await asyncio.wait_for(self._writer.drain(), self._timeout_s)
+                    code = None
+                    return
             except asyncio.TimeoutError:
-                self._lose(LinkError("timeout", "the broker takes nothing"))
+                code, text = "timeout", "nothing taken"
             except OSError:
-                self._lose(LinkError("closed", "the connection broke"))
+                text = _BROKE_OFF
             finally:
-                if not done:
-                    self._lose(LinkError("closed", "given up on this side"))
-            if not done:
-                raise self._error
+                if code:
+                    self._lose(code, text)
+            raise self._error
 
-    def _lose(self, error):
+    def _lose(self, code, text, reason=None):
         if self._error is None:
-            self._error = error
+            self._error = LinkError(code, text, reason)
             self._answered.set()
             self._arrived.set()
 
     async def _keep(self):
         pause_s = self._keepalive_s / 3
-        while self._keepalive_s and not self._error:
-            await asyncio.sleep(pause_s)
-            self._heard = False
-            try:
+        try:
+            while pause_s:
+                await asyncio.sleep(pause_s)
+                self._heard = False
                 await self._send(b"\xc0\0")
-            except LinkError:
-                return
-            await asyncio.sleep(pause_s)
-            if not self._heard:
-                self._lose(LinkError("timeout", "PINGREQ unanswered"))
+                await asyncio.sleep(pause_s)
+                if not self._heard:
+                    self._lose("timeout", "PINGREQ unanswered")
+        except LinkError:
+            pass
 
     async def _read(self, reader):
         try:
             while not self._error:
                 kind = (await reader.readexactly(1))[0]
-                length = shift = 0
-                while True:
-                    byte = (await reader.readexactly(1))[0]
-                    length |= (byte & 127) << shift
-                    shift += 7
-                    if byte < 128:
-                        break
-                    if shift > 21:
+                length = b""
+                while not length or length[-1] > 127:
+                    length += await reader.readexactly(1)
+                    if len(length) > 4:
                         raise ValueError
+                length = _varint(length, 0)[0]
                 if length > MAX_REMAINING:
                     raise ValueError
                 body = await reader.readexactly(length) if length else b""
                 self._heard = True
                 self._take(kind, body)
         except (EOFError, OSError):
-            self._lose(LinkError("closed", "the connection broke"))
-        except (IndexError, ValueError, MemoryError):
-            self._lose(LinkError("protocol", _BROKEN))
+            self._lose("closed", _BROKE_OFF)
+        except (LookupError, ValueError, MemoryError):
+            self._lose("protocol", _BROKEN)
 
     def _take(self, kind, body):
         if kind & 0xF0 == _PUBLISH:
             self._take_publish(kind, body)
-        elif kind == _PINGRESP:
-            if body:
-                raise ValueError
+        elif kind == _PINGRESP and not body:
+            pass
         elif kind == _DISCONNECT:
-            self._lose(LinkError("closed", "the broker ended the connection", body[0] if body else 0))
-        elif self._expected is not None and kind == self._expected[0]:
-            number = self._expected[1]
-            if number is not None and body[:2] != number:
-                raise ValueError
+            self._lose("closed", "by the broker", body[0] if body else 0)
+        elif self._expected and kind == self._expected[0] and self._expected[1] in (None, body[:2]):
             self._expected = None
             self._answer = body
             self._answered.set()
@@ -285,23 +277,23 @@ class MqttLink:
 
     def _take_publish(self, kind, body):
         qos = kind >> 1 & 3
-        if qos > 1:
-            raise ValueError
         at = 2 + (body[0] << 8 | body[1])
         number = body[at : at + 2 * qos]
         start = _skip(body, at + 2 * qos)
-        if start > len(body) or number == b"\0\0":
+        if qos > 1 or start > len(body) or number == b"\0\0":
             raise ValueError
-        if len(self._queue) >= RECEIVE_MAXIMUM:
-            if qos:
-                raise ValueError
-            return
-        if kind & 1:
-            # Whoever left it there may be long gone: dropped, but acknowledged when its turn comes.
-            self._queue.append((None, b"", number))
-        else:
-            self._queue.append((body[2:at].decode(), body[start:], number))
-        self._arrived.set()
+        # The retain bit: whoever left it there may be long gone. Dropped, but acknowledged when its turn comes.
+        topic = None if kind & 1 else body[2:at].decode()
+        if len(self._queue) < RECEIVE_MAXIMUM:
+            self._queue.append((topic, body[start:], number))
+            self._arrived.set()
+        elif qos:
+            raise ValueError
+
+
+_BROKEN = "the broker broke the protocol"
+_BROKE_OFF = "the connection broke"
+_GIVEN_UP = "given up on this side"
 
 
 def _string(text):
@@ -309,16 +301,15 @@ def _string(text):
     return len(data).to_bytes(2, "big") + data
 
 
-def _packet(kind, *parts):
-    length = 0
-    for part in parts:
-        length += len(part)
+def _packet(kind, rest, more):
+    # A whole packet, but for `more` bytes that will follow.
+    more += len(rest)
     head = bytearray((kind,))
-    while length > 127:
-        head.append(length & 127 | 128)
-        length >>= 7
-    head.append(length)
-    return b"".join((head,) + parts)
+    while more > 127:
+        head.append(more & 127 | 128)
+        more >>= 7
+    head.append(more)
+    return bytes(head) + rest
 
 
 def _varint(body, at):

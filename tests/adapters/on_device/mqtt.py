@@ -1,5 +1,6 @@
 """Walks an MqttLink through the steps it is given and tells what came of each. Not a test: test_mqtt_link.py runs it."""
 
+# ruff: noqa: UP041
 import asyncio
 import json
 import sys
