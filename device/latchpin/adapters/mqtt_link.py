@@ -15,7 +15,7 @@ RECEIVE_MAXIMUM = 2  # each may be a whole frame in RAM
 _CONNACK, _PUBLISH, _PUBACK, _SUBACK, _PINGRESP, _DISCONNECT = 0x20, 0x30, 0x40, 0x90, 0xD0, 0xE0
 
 # Sizes of the properties of a CONNACK by identifier (3.2.2.3): 0 a string, 5 a pair of strings, 9 none of them.
-_SIZES = b"\x09" * 17 + b"\4\0\x09\2\x09\0\0\x09\x09\x09\0\x09\0\x09\x09\0\x09\2\2\x09\1\1\5\4\1\1\1"
+_SIZES = b"\x09" * 17 + b"\4\0\2\x09\0\0\x09\x09\x09\0\x09\0\x09\x09\0\x09\2\2\x09\1\1\5\4\1\1\1"
 
 
 class MqttLink:
