@@ -117,8 +117,9 @@ class Agent:
             keeper.seen_s = max(now_s, keeper.seen_s)
             self._effects.append(events.SetClock(now_s))
         self._nonces[self.state == "CALLING"] = reply.get("dpop_nonce", self._nonces[self.state == "CALLING"])
-        when = reply.name.lower()
-        if when == "error":
+        name = reply.name
+        when = name.lower()
+        if name == "ERROR":
             when = errors.CODES.get(reply["error"], "internal")
         if when != "use_dpop_nonce":
             self._signed = None
@@ -129,19 +130,23 @@ class Agent:
             self._take_block(reply)
         elif when == "offer" and self.state == "DISCOVERING":
             self._offer = reply
-            fire(self._resume())
+            self._resume()
         elif not fire(when, reply):
             # A reply that fits nowhere must not leave the device waiting for ever.
-            fire("internal")
+            fire("fatal", when if name == "ERROR" else "internal")
 
     def _resume(self):
+        fire = self._machine.fire
         if not (self._offer["dpop_supported"] or self._settings.get("allow_bearer")):
-            return "bearer_only"
-        if self._tokens.usable(self._now_ms):
-            return "offer_ready"
-        if self._tokens.refresh_token:
-            return "offer_refresh"
-        return "offer_pair" if self._offer.get("challenge_endpoint") else "needs_browser"
+            fire("fatal", "bearer_only")
+        elif self._tokens.usable(self._now_ms):
+            fire("offer_ready")
+        elif self._tokens.refresh_token:
+            fire("offer_refresh")
+        elif self._offer.get("challenge_endpoint"):
+            fire("offer_pair")
+        else:
+            fire("fatal", "needs_browser")
 
     def _take_key(self, key):
         fire = self._machine.fire
@@ -171,7 +176,7 @@ class Agent:
         elif self._wake_ms is not None and self._now_ms >= self._wake_ms:
             self._wake_ms = None
             if self.state == "WAITING":
-                fire("idle" if len(self._entry) or self._answers else self._keyed("lapsed"))
+                fire("idle" if len(self._entry) or self._answers else self._keyed("lapsed"), self._prompt)
             elif self.state == "READY":
                 fire(self._keyed("due" if self._tokens.refresh_token else "due_pair"))
             else:
@@ -191,20 +196,20 @@ class Agent:
         self._wake_ms = None
         self._wait_s = self._longer(RECONNECT_S)
         reason = down.code if down.reason is None else down.code + " 0x%02x" % down.reason
-        self._show("offline", reason, self._wait_s)
+        self.show("offline", reason, self._wait_s)
         self._effects.append(events.Connect(self._wait_s * 1000))
 
     def greet(self, when, cause):
         self._forget_answers()
         self._wake_ms = None
-        self._show("connecting")
+        self.show("connecting")
         self._effects.append(self._talk.greet(self._now_ms))
 
     def prove(self, when, cause):
         self._effects.append(self._talk.prove(self._now_ms))
 
     def discover(self, when, cause):
-        self._show("asking")
+        self.show("asking")
         self._ask("DISCOVER", {})
 
     def challenge(self, when, cause):
@@ -215,22 +220,19 @@ class Agent:
         self._challenge({})
 
     def challenge_anew(self, when, cause):
-        self._show("invalid_session")
-        self._tokens.auth_session = None
+        if when == "invalid_grant":
+            self._tokens.refresh_token = None
+            self._tokens.drop_access_token()
+        else:
+            when = "invalid_session"
+        self.show(when, cause)
         self._tokens.code_verifier = None
-        self.challenge(when, cause)
-
-    def pair_again(self, when, cause):
-        self._show("invalid_grant")
-        self._tokens.refresh_token = None
-        self._tokens.drop_access_token()
-        self._store()
         self.challenge(when, cause)
 
     def ask_human(self, when, prompt):
         self._wait_s = 0
+        self._forget_answers()
         self._prompt = prompt
-        self._answers = {}
         self.ask_next(when, prompt)
 
     def ask_next(self, when, cause):
@@ -243,14 +245,12 @@ class Agent:
 
     def show_entry(self, when, cause):
         label = self._prompt.get("message") or self._entry.wanted.get("label", "")
-        self._show("waiting", label, self._prompt.get("binding_word", ""))
+        self.show("waiting", label, self._prompt.get("binding_word", ""))
 
-    def say(self, when, cause):
-        self._show(when)
-
-    def clear_entry(self, when, cause):
-        self._forget_answers()
-        self.ask_next(when, cause)
+    def show(self, code, *values):
+        title, text = prompts.text(code, self._talk.request_id, *values)
+        self._last = events.Show(code, title, text, self._entry.masked() if self._entry is not None else "")
+        self._effects.append(self._last)
 
     def answer(self, when, cause):
         answers, self._answers = self._answers, {}
@@ -258,16 +258,10 @@ class Agent:
 
     def say_refusal(self, when, reply):
         self.ask_next(when, reply)
-        self._show(when, reply.get("tries_left", 0))
-
-    def lock(self, when, reply):
-        self._forget_answers()
-        self._wake_ms = self._now_ms + (reply.get("retry_after_s") or LOCKED_POLL_S) * 1000
-        self._show("locked")
+        self.show(when, reply.get("tries_left", 0))
 
     def redeem(self, when, code):
         fields = {"code": code["code"], "code_verifier": self._tokens.code_verifier}
-        self._signatures = 0
         self._ask_signed("TOKEN", fields, self._offer["token_endpoint"])
 
     def keep(self, when, tokens):
@@ -278,18 +272,16 @@ class Agent:
 
     def settle(self, when, cause):
         self._wake_ms = self._tokens.renew_at_ms
-        self._show("ready")
+        self.show("ready")
         return self._keyed("call") if self._call is not None else None
 
     def refresh(self, when, cause):
-        self._signatures = 0
-        self._show("asking")
+        self.show("asking")
         self._ask_signed("TOKEN", {"refresh_token": self._tokens.refresh_token}, self._offer["token_endpoint"])
 
     def call(self, when, cause):
         self._blocks = b""
-        self._signatures = 0
-        self._show("calling", self._call[0])
+        self.show("calling", self._call[0])
         self.send_call(when, 0)
 
     def report(self, when, answer):
@@ -298,39 +290,39 @@ class Agent:
         self._blocks = b""
         self._refused_token = False
         self._wake_ms = self._tokens.renew_at_ms
-        self._show(code, text)
+        self.show(code, text)
         self._effects.append(events.Answer(ok, text))
 
     def ask_again(self, when, cause):
         self._effects.append(self._talk.ask_again(self._now_ms))
 
     def sign_again(self, when, cause):
-        if self._signatures >= MOST_SIGNATURES:
-            self._signatures = 0
+        signatures = self._signatures + 1
+        if signatures == MOST_SIGNATURES:
             return "try_later"
         if self._signed is None:
             self.send_call(when, 0)
         else:
             self._ask_signed(*self._signed)
+        self._signatures = signatures
 
     def rest(self, when, cause):
         self._forget_answers()
-        after_s = cause.get("retry_after_s") if cause is not None else None
-        self._wait_s = min(after_s or self._longer(BACK_OFF_S), 3600)
+        after_s = cause and cause.get("retry_after_s") or (LOCKED_POLL_S if when == "locked" else self._longer(BACK_OFF_S))
+        self._wait_s = min(after_s, 3600)
         self._wake_ms = self._now_ms + self._wait_s * 1000
-        self._show("try_later" if when == "invalid_grant" else when, self._wait_s)
+        self.show("try_later" if when == "invalid_grant" else when, self._wait_s)
         if when == "silence":
             self._talk.drop()
 
-    def stop(self, when, cause):
+    def stop(self, when, code):
         self._forget_answers()
         self._wake_ms = None
-        if when == "denied":
+        if code == "denied":
             # A person said no: what was asked is over, and the next attempt begins afresh.
-            self._tokens.auth_session = None
             self._tokens.code_verifier = None
             self._store()
-        self._show(when)
+        self.show(code)
 
     # What several deeds share.
 
@@ -354,8 +346,7 @@ class Agent:
             fields["code_challenge"] = dpop.s256(keeper.code_verifier)
         if keeper.auth_session is not None:
             fields["auth_session"] = keeper.auth_session
-        self._signatures = 0
-        self._show("asking")
+        self.show("asking")
         self._ask_signed("CHALLENGE", fields, self._offer["challenge_endpoint"])
 
     def _ask(self, name, fields):
@@ -367,7 +358,7 @@ class Agent:
     def _ask_signed(self, name, fields, uri):
         """A request with a DPoP proof; kept for signing it again with a nonce that the server wants."""
         self._signed = (name, fields, uri)
-        self._signatures += 1
+        self._signatures = 0
         if self._offer["dpop_supported"]:
             token = fields.get("access_token")
             fields["dpop"] = self._proof(uri, self._nonces[token is not None], token)
@@ -385,12 +376,11 @@ class Agent:
         body = mcp.call(tool, arguments)
         uri = self._offer["resource_uri"]
         if self._settings.get("route") == "direct":
-            headers = mcp.headers("tools/call", tool)
-            headers["Authorization"] = self._tokens.token_type + " " + token
+            headers = mcp.headers("tools/call", tool) + "Authorization: " + self._tokens.token_type + " " + token + "\r\n"
             if self._offer["dpop_supported"]:
-                headers["DPoP"] = self._proof(uri, self._nonces[1], token)
+                headers += "DPoP: " + self._proof(uri, self._nonces[1], token) + "\r\n"
             self._signed = None
-            self._signatures += 1
+            self._signatures = 0
             self._effects.append(events.Post(uri, headers, body))
             return
         if not self._offer["dpop_supported"]:
@@ -435,8 +425,3 @@ class Agent:
 
     def _store(self):
         self._effects.append(events.Store(self._tokens.pack()))
-
-    def _show(self, code, *values):
-        title, text = prompts.text(code, self._talk.request_id, *values)
-        self._last = events.Show(code, title, text, self._entry.masked() if self._entry is not None else "")
-        self._effects.append(self._last)

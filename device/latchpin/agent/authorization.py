@@ -38,15 +38,14 @@ TRANSITIONS = (
     "DISCOVERING offer_pair challenge CHALLENGING\n"
     "DISCOVERING offer_refresh refresh REFRESHING\n"
     "DISCOVERING offer_ready settle READY\n"
-    "DISCOVERING bearer_only stop STOPPED\n"
     # FiPA-04: ask, answer, redeem.
     "PAIRING prompt ask_human WAITING\n"
     "TAKING prompt ask_human WAITING\n"
     "PAIRING code redeem REDEEMING\n"
     "WAITING typed show_entry .\n"
-    "WAITING short say .\n"
-    "WAITING typo say .\n"
-    "WAITING idle clear_entry .\n"
+    "WAITING short show .\n"
+    "WAITING typo show .\n"
+    "WAITING idle ask_human .\n"
     "WAITING next_input ask_next .\n"
     "WAITING answered answer ANSWERING\n"
     "WAITING lapsed challenge CHALLENGING\n"
@@ -55,12 +54,12 @@ TRANSITIONS = (
     "CHALLENGING wrong_answer challenge_anew .\n"
     "CHALLENGING expired challenge_anew .\n"
     "PAIRING invalid_session challenge_anew CHALLENGING\n"
-    "PAIRING locked lock LOCKED\n"
+    "PAIRING locked rest LOCKED\n"
     "HALTED again discover DISCOVERING\n"
     "TAKING tokens keep READY\n"
     # A lost code costs no PIN: the auth_session asks for another one. A refused refresh token costs the pairing.
     "REDEEMING invalid_grant rest RESTING\n"
-    "REFRESHING invalid_grant pair_again CHALLENGING\n"
+    "REFRESHING invalid_grant challenge_anew CHALLENGING\n"
     # With a token.
     "READY call call CALLING\n"
     "READY due refresh REFRESHING\n"
@@ -74,12 +73,8 @@ TRANSITIONS = (
     "ASKING dead greet GREETING\n"
     "SIGNED use_dpop_nonce sign_again .\n"
     "ASKING try_later rest RESTING\n"
-    "ASKING denied stop STOPPED\n"
-    "ASKING needs_browser stop STOPPED\n"
-    "ASKING not_first_party stop STOPPED\n"
-    "ASKING unknown_device stop STOPPED\n"
-    "ASKING invalid stop STOPPED\n"
-    "ASKING internal stop STOPPED\n"
+    # denied, needs_browser, not_first_party, unknown_device, bearer_only, invalid, internal: only a person can go on from there.
+    "ASKING fatal stop STOPPED\n"
 )
 
 

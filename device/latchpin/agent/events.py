@@ -60,7 +60,7 @@ Publish = _value("Publish", "topic payload expiry_s")
 Show = _value("Show", "code title text entry")
 # Write this to the journal before the next effect.
 Store = _value("Store", "data", "data")
-# POST to the MCP server over HTTPS; answer with HttpAnswered or HttpFailed.
+# POST to the MCP server over HTTPS; answer with HttpAnswered or HttpFailed. headers: lines, each with its CR LF.
 Post = _value("Post", "url headers body", "headers body")
 # The end of a Call. ok: the tool itself says it worked; text: what it said, or why not.
 Answer = _value("Answer", "ok text")

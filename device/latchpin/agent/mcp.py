@@ -17,15 +17,13 @@ def call(tool: str, arguments: dict) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
 
 
-def headers(method: str, name: str) -> dict:
-    """The headers of a request (basic/transports, "Protocol Version Header" and "Standard request headers")."""
-    return {
-        "Content-Type": "application/json",
-        "Accept": "application/json, text/event-stream",
-        "MCP-Protocol-Version": VERSION,
-        "Mcp-Method": method,
-        "Mcp-Name": name,
-    }
+def headers(method: str, name: str) -> str:
+    """The header lines of a request (basic/transports: content negotiation, protocol version, standard request headers)."""
+    return (
+        "Content-Type: application/json\r\n"
+        "Accept: application/json, text/event-stream\r\n"
+        "MCP-Protocol-Version: " + VERSION + "\r\nMcp-Method: " + method + "\r\nMcp-Name: " + name + "\r\n"
+    )
 
 
 def read(body: bytes) -> tuple[bool, str]:

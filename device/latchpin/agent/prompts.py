@@ -3,35 +3,35 @@
 Not for decisions: which code is shown when stands in authorization.py.
 """
 
-# code|title|text. `{}` takes a value; "@" at the end stands for the request id, which the bridge's log names too. Titles fit a
-# display of 16 columns. One text, for the bytes.
+# code|title|text. `{}` takes a value. At the end "@" stands for the request id, which the bridge's log names too, and "#" for the
+# key that tries again. Titles fit a display of 16 columns. One text, for the bytes.
 TEXTS = """
 offline|Offline|no broker ({}), again in {} s
 connecting|Connecting|to the bridge
-refused|Not accepted|by the bridge: is this device enrolled with this key? Again in {} s@
+refused|Not accepted|by the bridge: is this key enrolled? Again in {} s@
 silence|No answer|from the bridge, again in {} s@
-asking|One moment|asking the authorization server
+asking|One moment|asking the server
 waiting|PIN?|{}; word: {}
-typo|Typing error|the check digit is wrong. No attempt was spent, type it again
-short|Too short|go on typing, then press #
+typo|Typing error|wrong check digit. No attempt was spent, type it again
+short|Too short|go on typing, then #
 wrong_answer|Wrong|{} tries left, type it again@
 expired|Expired|ask for a new PIN and type it@
 locked|Locked|until the server says otherwise: ask who issues the PINs@
 invalid_session|Start again|this pairing ran out: ask for a new PIN@
-try_later|Busy|the authorization server cannot be reached, again in {} s@
-denied|Denied|the owner said no. # asks again@
-needs_browser|Needs browser|the server wants one, this device has none. # tries again@
-not_first_party|Not admitted|the server does not know this client: its operator must add it. # tries again@
-unknown_device|Not known|to the server: enrol this device there, then press #@
-invalid|Refused|the request was wrong: see the bridge's log. # tries again@
-internal|Failed|bridge or server: see the bridge's log. # tries again@
+try_later|Busy|the server cannot be reached, again in {} s@
+denied|Denied|the owner said no@#
+needs_browser|Needs browser|the server wants one, this device has none@#
+not_first_party|Not admitted|this client is not on the server's list@#
+unknown_device|Not known|enrol this device at the server@#
+invalid|Refused|the request was wrong: see the bridge's log@#
+internal|Failed|bridge or server: see the bridge's log@#
 invalid_grant|Revoked|access was taken away: pairing again@
-bearer_only|Unsafe server|it offers no DPoP, and settings.json lacks allow_bearer. # tries again
+bearer_only|Unsafe server|no DPoP, and settings.json lacks allow_bearer#
 ready|Ready|holding a token. # calls the tool
 calling|Calling|{}
 answer|Answer|{}
-mcp_refused|MCP refused|the MCP server answered {}: see its log. # tries again@
-mcp_failed|MCP failed|no answer from the MCP server ({}). # tries again@
+mcp_refused|MCP refused|the MCP server answered {}: see its log@#
+mcp_failed|MCP failed|no answer from the MCP server ({})@#
 """
 
 
@@ -39,9 +39,14 @@ def text(code: str, request_id: str | None, *values) -> tuple[str, str]:
     """(title, text) of a code with its values filled in."""
     at = TEXTS.find("\n" + code + "|") + len(code) + 2
     title, template = TEXTS[at : TEXTS.find("\n", at)].split("|")
-    if template[-1:] == "@":
-        template = template[:-1] + (" [" + request_id + "]" if request_id else "")
-    return title, template.format(*[_printable(str(value)) for value in values])
+    ending = ""
+    if template[-1] == "#":
+        template = template[:-1]
+        ending = ". # tries again"
+    if template[-1] == "@":
+        template = template[:-1]
+        ending += " [" + request_id + "]" if request_id else ""
+    return title, template.format(*[_printable(str(value)) for value in values]) + ending
 
 
 def _printable(value):
