@@ -5,6 +5,7 @@ and each other. CBOR has no second engine: `cbor2` made strict takes as long as 
 """
 
 import asyncio
+import contextlib
 import hmac as _hmac
 import socket
 import ssl
@@ -139,3 +140,10 @@ async def open_tls(host: str, port: int, server_name: str, context, first: bytes
     writer.write(first)
     await writer.drain()
     return reader, writer
+
+
+async def close_stream(writer: asyncio.StreamWriter) -> None:
+    """The counterpart of the one in runtime.py."""
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        await asyncio.wait_for(writer.wait_closed(), 2)

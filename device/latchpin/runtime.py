@@ -20,7 +20,7 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-class LinkError(Exception):
+class LinkError(OSError):
     """There is no connection, or it is no more.
 
     code: "dns", "tcp", "tls", "refused", "timeout", "closed" or "protocol", and no other; text: for a log, quotes nothing that
@@ -28,7 +28,7 @@ class LinkError(Exception):
     """
 
     def __init__(self, code: str, text: str, reason: int | None = None):
-        super().__init__(code, text, reason)
+        super().__init__(code, text)
         self.code = code
         self.text = text
         self.reason = reason
@@ -124,19 +124,16 @@ if MICROPYTHON:
                     secure.close()
                 raw.close()  # a failed handshake has cut the one from the other
 
+    async def close_stream(writer) -> None:
+        """Close what `open_tls` opened, whatever state it is in."""
+        try:
+            await writer.wait_closed()  # closes, and does not wait
+        except OSError:
+            pass
+
 else:
     from latchpin import host_engine
-    from latchpin.host_engine import aes_cbc, aes_ecb, open_tls, ticks_diff, ticks_ms, tls_context
-
-
-async def close_stream(writer) -> None:
-    """Close what `open_tls` opened, whatever state it is in."""
-    writer.close()
-    try:
-        await asyncio.wait_for(writer.wait_closed(), 2)
-    except (OSError, asyncio.TimeoutError):
-        pass
-
+    from latchpin.host_engine import aes_cbc, aes_ecb, close_stream, open_tls, ticks_diff, ticks_ms, tls_context
 
 __all__ = (
     "MICROPYTHON",
