@@ -1,0 +1,55 @@
+"""The hands of one device, put together from its parts: what runner.py asks a board for.
+
+No decisions: every method hands on what it was given to the part that can do it.
+"""
+
+from latchpin.adapters.mqtt_link import MqttLink
+from latchpin.wire import topics
+
+
+class Hands:
+    """keys: has `async read_key()`; screens: each has `show(view)`; journal: `load()` and `store(data)`."""
+
+    def __init__(self, identity, settings: dict, journal, keys, screens):
+        self._identity = identity
+        self._settings = settings
+        self._screens = screens
+        self.load = journal.load
+        self.store = journal.store
+        self.read_key = keys.read_key
+
+    def link(self) -> MqttLink:
+        """A new connection to the broker, not yet connected. The will says that the device is gone."""
+        device = self._identity.device
+        return MqttLink(
+            self._settings["broker"],
+            device,
+            self._identity.mqtt_password,
+            (topics.down(device),),
+            (topics.state(device), b"0"),
+            self._settings["keepalive_s"],
+        )
+
+    def show(self, view) -> None:
+        for screen in self._screens:
+            screen.show(view)
+
+    async def post(self, url: str, headers: str, body: bytes) -> tuple:
+        from latchpin.adapters import https_post  # a device that goes through the bridge never loads it
+
+        return await https_post.post(url, headers, body, self._settings["mcp"])
+
+    def answer(self, ok: bool, text: str) -> None:
+        """The end of a call: shown by the agent already; an application overrides this."""
+
+    def set_clock(self, now_s: int) -> None:
+        """The authenticated time, in seconds since 1970."""
+        try:
+            from machine import RTC
+        except ImportError:
+            return  # a computer keeps its own time
+        import time
+
+        epoch_s = 946_684_800 if time.gmtime(0)[0] == 2000 else 0
+        year, month, day, hour, minute, second, weekday, _ = time.gmtime(now_s - epoch_s)
+        RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
