@@ -3,6 +3,7 @@
 Not for what the rooms decide.
 """
 
+import logging
 from collections.abc import Callable
 from html import escape
 from typing import Protocol
@@ -52,7 +53,7 @@ def build(services: Services) -> ASGIApp:
         Route(under + "/livez", lambda request: answer(200, {"status": "alive"})),
         Route(under + "/readyz", _readyz(services)),
     ]
-    handlers = {OAuth2Error: _refused, HTTPException: _http_error}
+    handlers = {OAuth2Error: _refused, HTTPException: _http_error, Exception: _failed}
     return _EveryResponse(Starlette(routes=routes, exception_handlers=handlers), services)  # type: ignore[arg-type]
 
 
@@ -112,8 +113,12 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
     return response
 
 
+async def _failed(request: Request, failure: Exception) -> Response:
+    return answer(500, {"error": "server_error", "error_description": "The server failed; its log says where."})
+
+
 class _EveryResponse:
-    """A fresh DPoP-Nonce on every response (RFC 9449, section 8.2), and a 500 that tells nothing."""
+    """A fresh DPoP-Nonce on every response (RFC 9449, section 8.2), and a line in the log for a failure."""
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
@@ -123,19 +128,13 @@ class _EveryResponse:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
 
         async def send_with_nonce(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 MutableHeaders(scope=message)["DPoP-Nonce"] = self._services.nonces.issue(self._services.now_s())
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_nonce)
-        except Exception as failure:
-            logs.line("failure", 40, failure, status=500)
-            if not started:
-                response = answer(500, {"error": "server_error", "error_description": "The server failed; its log says where."})
-                await response(scope, receive, send_with_nonce)
+        except Exception as failure:  # answered by _failed already; Starlette raises it again
+            logs.line("failure", logging.ERROR, failure, status=500)

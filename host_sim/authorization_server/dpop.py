@@ -7,7 +7,7 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -54,7 +54,7 @@ def verify(text: str, method: str, url: str) -> Proof:
         raise InvalidDpopProof("The proof has no iat.")
     if claims.get("htm") != method:
         raise InvalidDpopProof("The htm of the proof is another method.")
-    if not isinstance(claims.get("htu"), str) or _normal(claims["htu"]) != _normal(url):
+    if not isinstance(claims.get("htu"), str) or not _same_url(claims["htu"], url):
         raise InvalidDpopProof("The htu of the proof is another URL.")
     if nonce is not None and not isinstance(nonce, str):
         raise InvalidDpopProof("The nonce of the proof is no text.")
@@ -124,13 +124,18 @@ def _public_key(header: dict) -> ECKey:
     return ECKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "y")})
 
 
-def _normal(url: str) -> str:
+def _same_url(one: str, other: str) -> bool:
+    try:
+        return _normal(one) == _normal(other)
+    except ValueError:
+        return False
+
+
+def _normal(url: str) -> tuple[str, str, str]:
     # RFC 9449, section 4.3: without query and fragment, after RFC 3986, sections 6.2.2 and 6.2.3.
     parts = urlsplit(url)
-    host = parts.netloc.lower()
-    if parts.scheme.lower() == "https":
-        host = host.removesuffix(":443")
-    return urlunsplit((parts.scheme.lower(), host, parts.path or "/", "", ""))
+    scheme, host = parts.scheme.lower(), parts.netloc.lower()
+    return scheme, host.removesuffix(":443") if scheme == "https" else host, parts.path or "/"
 
 
 def _text(data: bytes) -> str:

@@ -51,6 +51,7 @@ class CoreRequest(OAuth2Request):
         self.proof = proof
         self.transaction = transaction
         self.now_s = now_s
+        self.error: str | None = None
 
     @property
     def args(self) -> dict[str, str]:
@@ -94,6 +95,7 @@ class Core(AuthorizationServer):
         return answer(status, body)
 
     def handle_error_response(self, request: CoreRequest, error: Any) -> JSONResponse:
+        request.error = error.error
         return refusal(error)
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
@@ -141,9 +143,16 @@ class _AccessTokens(JWTBearerTokenGenerator):
             claims["cnf"] = {"jkt": user.family.jkt}
         return claims
 
-    def generate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        token = super().generate(*args, **kwargs)
-        user: Granted = kwargs["user"]
+    def generate(
+        self,
+        grant_type: str,
+        client: Client,
+        user: Granted,
+        scope: str | None = None,
+        expires_in: int | None = None,
+        include_refresh_token: bool = True,
+    ) -> dict[str, Any]:
+        token = super().generate(grant_type, client, user, scope, expires_in, include_refresh_token)
         if user.family.jkt is not None:
             token["token_type"] = "DPoP"  # noqa: S105
         return token

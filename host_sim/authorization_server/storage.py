@@ -257,7 +257,8 @@ class Transaction:
         return MAX_TRIES - self._execute("SELECT tries FROM sessions WHERE id = ?", (session,)).fetchone()[0]
 
     def pass_step(self, session: str, expires: int) -> None:
-        self._execute("UPDATE sessions SET step = step + 1, expires = ? WHERE id = ?", (expires, session))
+        """A right answer: on to the next challenge, and the try that it took is given back."""
+        self._execute("UPDATE sessions SET step = step + 1, tries = tries - 1, expires = ? WHERE id = ?", (expires, session))
 
     def prolong(self, session: str, expires: int) -> None:
         self._execute("UPDATE sessions SET expires = MAX(expires, ?) WHERE id = ?", (expires, session))

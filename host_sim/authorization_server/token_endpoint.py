@@ -38,7 +38,7 @@ class TokenEndpoint:
         try:
             proof = dpop.of_header(posted.proofs, self._url)
         except OAuth2Error as error:
-            return self._logged(refusal(error), posted)
+            return self._refuse(error, posted)
         self._services.storage.prune(now_s)
         with self._services.storage.transaction() as transaction:
             request = CoreRequest(self._url, posted, proof, transaction, now_s)
@@ -50,22 +50,26 @@ class TokenEndpoint:
                         UnsupportedGrantType() if "grant_type" in posted.fields else InvalidRequestError("grant_type is missing.")
                     )
             except OAuth2Error as error:
-                return self._logged(refusal(error), posted)
+                return self._refuse(error, posted)
             response: Any = self._core.create_token_response(request)
-            return self._logged(response, posted, request)
+        self._log(request)
+        return response
 
-    def _logged(self, response: JSONResponse, posted: Posted, request: CoreRequest | None = None) -> JSONResponse:
-        granted: Granted | None = request.user if request else None
+    def _refuse(self, error: OAuth2Error, posted: Posted) -> JSONResponse:
+        logs.line("token", request=posted.request_id, outcome="refused", error=error.error)
+        return refusal(error)
+
+    def _log(self, request: CoreRequest) -> None:
+        granted: Granted | None = request.user
         logs.line(
             "token",
-            request=posted.request_id,
-            client=request.client.id if request and request.client else None,
+            request=request.posted.request_id,
+            client=request.client.id if request.client else None,
             device=granted.family.subject if granted else None,
             family=granted.family.id if granted else None,
-            outcome="granted" if response.status_code == 200 else "refused",
-            status=response.status_code,
+            outcome="refused" if request.error else "granted",
+            error=request.error,
         )
-        return response
 
 
 class _S256(CodeChallenge):

@@ -7,11 +7,10 @@ import hmac
 import secrets
 from collections.abc import Mapping
 
-from latchpin.wire.check_digit import damm
-
 from host_sim.authorization_server.challenges.outcome import Outcome
 from host_sim.authorization_server.keys import Keys
 from host_sim.authorization_server.storage import Pin, Session, Transaction
+from latchpin.wire.check_digit import damm
 
 DIGITS = 8
 MESSAGE = "Ask for a PIN for this device"

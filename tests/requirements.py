@@ -1,0 +1,151 @@
+"""What specifications demand, sentence by sentence, who bears it, and how a test says that it proves one.
+
+Not the proofs: a test wears `@proves("FIPA-5.2.2.1-a")`, or the comment `# proves: FIPA-5.2.2.1-a` above it where it also
+runs on MicroPython. tests/house_rules/test_requirements.py holds both directions: each requirement has a test or says why
+not, and each mark names a requirement. An identifier is specification, section, letter.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+Test = TypeVar("Test", bound=Callable)
+
+
+class Requirement(NamedTuple):
+    bearer: str  # AS, bridge, device, client (bridge and device together), resource server, deployer
+    level: str
+    sentence: str
+    unproved: str = ""  # why no test proves it; empty where one does
+
+
+def proves(*identifiers: str) -> Callable[[Test], Test]:
+    """Says that a test proves these requirements. Raises KeyError: there is no such requirement."""
+    for identifier in identifiers:
+        REQUIREMENTS[identifier]
+
+    def mark(test: Test) -> Test:
+        return test
+
+    return mark
+
+
+_CLIENT = "the bridge and the device bear it; no test of theirs wears this mark yet"
+_DEPLOYER = "a duty of whoever deploys it: no program can prove it"
+_NO_WEB = "the AS of this version sends nobody to the web"
+
+# draft-ietf-oauth-first-party-apps-04 (1 July 2026)
+FIPA = {
+    "FIPA-1.1-a": Requirement(
+        "deployer",
+        "MUST",
+        "A profile for use beyond first-party applications describes how it avoids the risk of third-party ones.",
+        "this AS serves first-party clients alone: FIPA-5-a",
+    ),
+    "FIPA-1.3-a": Requirement("AS", "SHOULD", "Consider the user's device when presenting challenges."),
+    "FIPA-1.3-b": Requirement(
+        "deployer", "SHOULD", "Consider whether the device gives a good experience, else RFC 8628.", _DEPLOYER
+    ),
+    "FIPA-4.1-a": Requirement("AS", "MUST", "The URL of the authorization challenge endpoint uses https."),
+    "FIPA-4.1-b": Requirement("AS", "MUST", "Client authentication is demanded here whenever the token endpoint demands it."),
+    "FIPA-4.1-c": Requirement(
+        "AS", "SHOULD", "The endpoint is published as authorization_challenge_endpoint in RFC 8414 metadata."
+    ),
+    "FIPA-4.1-d": Requirement("AS", "MUST", "Parameters of an authorization request, and of supported extensions, are accepted."),
+    "FIPA-5-a": Requirement("AS", "MUST", "The first-partyness of the client is verified before going on."),
+    "FIPA-5-b": Requirement("AS", "SHOULD", "Practices of RFC 8252 hold for the web leg.", _NO_WEB),
+    "FIPA-5.1-a": Requirement("AS", "MUST", "A client_id that is not the client determined otherwise is rejected."),
+    "FIPA-5.1-b": Requirement("client", "MUST", "response_type is code.", _CLIENT),
+    "FIPA-5.2-a": Requirement("AS", "MUST", "An error response follows where the information is not sufficient."),
+    "FIPA-5.2.2-a": Requirement("AS", "MUST NOT", "error and error_description have characters outside RFC 6749's sets."),
+    "FIPA-5.2.2-b": Requirement("client", "MUST", "An auth_session that came with an error is sent again.", _CLIENT),
+    "FIPA-5.2.2.1-a": Requirement("AS", "MUST", "insufficient_authorization is answered with status 403."),
+    "FIPA-5.2.2.1-b": Requirement("AS", "MUST", "redirect_to_web is answered with status 403.", _NO_WEB),
+    "FIPA-5.2.2.1.1-a": Requirement(
+        "client", "SHOULD", "code_challenge is in the first request where the web is likely.", _CLIENT
+    ),
+    "FIPA-5.2.2.1.1-b": Requirement("AS", "MUST NOT", "A request_uri is returned without a code_challenge.", _NO_WEB),
+    "FIPA-5.2.2.1.1-c": Requirement("AS", "SHOULD", "RFC 9700 holds for the web leg, iss included.", _NO_WEB),
+    "FIPA-5.3.1-a": Requirement("AS", "MUST", "auth_session is protected from inspection by the client."),
+    "FIPA-5.3.1-b": Requirement("AS", "MUST", "auth_session is unique, and SHOULD have 256 bits of entropy."),
+    "FIPA-5.3.1-c": Requirement(
+        "client", "MUST", "auth_session is sent, stored, and replaced by any response that has one.", _CLIENT
+    ),
+    "FIPA-5.3.1-d": Requirement("AS", "SHOULD", "auth_session is bound to the device, and rejected from another one."),
+    "FIPA-6-a": Requirement("AS", "MUST", "A token request for such a code has no redirect_uri."),
+    "FIPA-6.2-a": Requirement("client", "MUST", "An auth_session that came with a token error is sent again.", _CLIENT),
+    "FIPA-9.2-a": Requirement("AS", "MAY", "The web can be forced at any stage.", _NO_WEB),
+    "FIPA-9.3-a": Requirement("AS", "SHOULD", "Guessing and credential stuffing are met as at a web login."),
+    "FIPA-9.3-b": Requirement("AS", "SHOULD", "Requests of the same auth_session are rate-limited."),
+    "FIPA-9.4-a": Requirement("deployer", "SHOULD", "Measures are taken against client impersonation.", _DEPLOYER),
+    "FIPA-9.5-a": Requirement("AS", "SHOULD", "Tokens are sender-constrained."),
+    "FIPA-9.5-b": Requirement(
+        "resource server",
+        "MUST",
+        "A proof-of-possession token without valid proof is rejected.",
+        "the MCP server bears it; no test of its wears this mark yet",
+    ),
+    "FIPA-9.5.1-a": Requirement("client", "SHOULD", "DPoP is used on every token request and resource call.", _CLIENT),
+    "FIPA-9.5.1-b": Requirement(
+        "client", "MUST", "The DPoP header is on the challenge request, for a code bound to it.", _CLIENT
+    ),
+    "FIPA-9.5.1-c": Requirement("AS", "MUST", "The proof is checked as RFC 9449, section 4.3 says."),
+    "FIPA-9.5.1-d": Requirement("AS", "MUST", "The same key signs all later challenge requests and the token request."),
+    "FIPA-9.5.1-e": Requirement("AS", "MUST", "Later challenge requests or a token request without that proof are rejected."),
+    "FIPA-9.6.1-a": Requirement(
+        "AS", "SHOULD", "auth_session is bound to the DPoP key; then the key is checked each time (MUST)."
+    ),
+    "FIPA-9.6.2-a": Requirement("client", "MUST NOT", "Depend on a lifetime of auth_session.", _CLIENT),
+    "FIPA-9.7.1-a": Requirement("deployer", "MUST", "Several first-party applications give an identical experience.", _DEPLOYER),
+    "FIPA-9.7.3-a": Requirement("deployer", "RECOMMENDED", "They share one SDK.", _DEPLOYER),
+    "FIPA-9.8-a": Requirement("deployer", "NOT RECOMMENDED", "Use in browser applications.", _DEPLOYER),
+}
+
+# RFC 6749, 7009, 7636, 8414, 8707, 9068, 9449: what binds an authorization server that offers what ours offers.
+OAUTH_SERVER = {
+    "RFC6749-3.2-a": Requirement("AS", "MUST NOT", "Request parameters are included more than once."),
+    "RFC6749-3.2-b": Requirement("AS", "MUST", "Parameters without a value are treated as omitted."),
+    "RFC6749-4.1.2-a": Requirement("AS", "MUST NOT", "A code is used more than once; reuse SHOULD revoke what came from it."),
+    "RFC6749-4.1.2.1-a": Requirement("AS", "MUST NOT", "A user agent is redirected to an invalid redirect_uri."),
+    "RFC6749-4.1.3-a": Requirement("AS", "MUST", "A code is redeemed by the client that it was issued to alone."),
+    "RFC6749-5.1-a": Requirement("AS", "MUST", "Responses with tokens or credentials have Cache-Control: no-store."),
+    "RFC6749-5.2-a": Requirement("AS", "MUST", "A client that failed HTTP authentication gets 401 and WWW-Authenticate."),
+    "RFC7009-2.1-a": Requirement(
+        "AS", "MUST", "A revoked refresh token cannot be used any more; a foreign client cannot revoke it."
+    ),
+    "RFC7009-2.2-a": Requirement("AS", "MUST", "An invalid token is answered with 200."),
+    "RFC7636-4.6-a": Requirement("AS", "MUST", "The verifier's S256 equals the challenge, or the answer is invalid_grant."),
+    "RFC8414-3-a": Requirement("AS", "MUST", "The document stands below the well-known path, the issuer's path behind it."),
+    "RFC8414-3.3-a": Requirement("AS", "MUST", "issuer is identical to the issuer that the URL was made from."),
+    "RFC8707-2-a": Requirement("AS", "SHOULD", "An unknown resource is refused with invalid_target."),
+    "RFC9068-2-a": Requirement("AS", "MUST", "An access token has typ at+jwt and iss, exp, aud, sub, client_id, iat, jti."),
+    "RFC9068-3-a": Requirement("AS", "SHOULD", "aud is the resource that was asked for."),
+    "RFC9449-4.3-a": Requirement("AS", "MUST", "A proof that fails any of the checks is refused."),
+    "RFC9449-5-a": Requirement(
+        "AS", "MUST", "A token bound to a DPoP key has token_type DPoP; a refusal says invalid_dpop_proof."
+    ),
+    "RFC9449-6.1-a": Requirement("AS", "MUST", "The binding is the jkt of cnf: the RFC 7638 thumbprint of the key."),
+    "RFC9449-8-a": Requirement("AS", "MUST", "Where a nonce is wanted, 400 use_dpop_nonce brings one in DPoP-Nonce."),
+    "RFC9449-11.1-a": Requirement("AS", "MUST", "A proof is not accepted twice."),
+}
+
+# PROTOCOL, section 5: rules beside the drafts.
+PROTOCOL_SERVER = {
+    "PROTOCOL-5-a": Requirement("AS", "MUST", "auth_session rotates on each accepted request; a superseded one is refused."),
+    "PROTOCOL-5-b": Requirement(
+        "AS", "MAY", "A superseded auth_session whose successor was never used asks once more, without answers."
+    ),
+    "PROTOCOL-5-c": Requirement("AS", "MUST", "At most 5 wrong answers per session; then it is locked until a person acts."),
+    "PROTOCOL-5-d": Requirement("AS", "MUST", "Unknown device, wrong, expired and locked look alike on the network."),
+    "PROTOCOL-5-e": Requirement("AS", "MUST", "An attempt is counted before comparing, atomically."),
+    "PROTOCOL-5-f": Requirement(
+        "AS", "MUST", "A repeated refresh of the same key within 60 s gets the same successor, else the family ends."
+    ),
+    "PROTOCOL-5-g": Requirement("AS", "MUST", "A satisfied session gives a fresh code; the older code and what came of it end."),
+    "PROTOCOL-5-h": Requirement(
+        "AS", "MUST", "A PIN has 8 random digits and a Damm digit, bound to device and session, kept as keyed hash."
+    ),
+    "PROTOCOL-5-i": Requirement("AS", "MUST", "What was answered survives a kill -9."),
+    "PROTOCOL-5-j": Requirement("AS", "MUST NOT", "PIN, code, token, verifier or auth_session stand in a log."),
+}
+
+REQUIREMENTS: dict[str, Requirement] = FIPA | OAUTH_SERVER | PROTOCOL_SERVER
