@@ -1,0 +1,44 @@
+# What people type. Everything lands in .venv; nothing needs root.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PEERS := tests/peers/node_modules/.installed
+PIN ?=
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Latchpin needs Python 3.11 or newer: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+# The peers are npm packages; without node their tests are skipped and say so.
+$(PEERS): tests/peers/package.json
+	@if command -v npm >/dev/null; then cd tests/peers && npm install --silent --no-audit --no-fund; else echo "no npm: tests of peers will be skipped"; mkdir -p node_modules; fi
+	@mkdir -p $(dir $@) && touch $@
+
+setup: $(STAMP)  ## a virtual environment with everything, in .venv
+
+demo: $(STAMP)  ## the whole path once: a device asks for a PIN, you type it, a tool answers (PIN=auto plays you)
+	@$(BIN)/latchpin demo $(if $(PIN),--pin $(PIN))
+
+test: $(STAMP) $(PEERS)  ## every test
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## lint, types and house rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -q tests/house_rules
+
+bench: $(STAMP)  ## what it costs: time by leg, bytes on the wire, heap and .mpy sizes
+	$(BIN)/python -m tests.benchmarks
+
+clean:  ## take away what make made
+	rm -rf $(VENV) tests/peers/node_modules build *.egg-info
+
+.PHONY: help setup demo test check bench clean
