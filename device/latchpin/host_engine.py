@@ -30,14 +30,14 @@ def ticks_diff(later: int, earlier: int) -> int:
     return later - earlier
 
 
-def aes_ecb(key: bytes, blocks: bytes) -> bytes:
-    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305, key stream and MAC of CCM
-    return encryptor.update(blocks) + encryptor.finalize()
+def aes_ecb(key: bytes, blocks: bytearray) -> None:
+    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305, the key stream of CCM
+    blocks[:] = encryptor.update(blocks) + encryptor.finalize()
 
 
-def aes_cbc(key: bytes, blocks: bytes) -> bytes:
+def aes_cbc(key: bytes, blocks: bytearray) -> None:
     encryptor = Cipher(algorithms.AES(key), modes.CBC(bytes(16))).encryptor()
-    return encryptor.update(blocks) + encryptor.finalize()
+    blocks[:] = encryptor.update(blocks) + encryptor.finalize()
 
 
 def hmac_sha256(key: bytes, data: bytes) -> bytes:

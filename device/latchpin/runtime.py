@@ -57,13 +57,13 @@ if MICROPYTHON:
     ticks_ms = time.ticks_ms
     ticks_diff = time.ticks_diff
 
-    def aes_ecb(key: bytes, blocks: bytes) -> bytes:
-        """AES in ECB mode over whole 16-byte blocks (FIPS 197)."""
-        return cryptolib.aes(key, 1).encrypt(blocks)
+    def aes_ecb(key: bytes, blocks: bytearray):
+        """AES in ECB mode over whole 16-byte blocks (FIPS 197), in place. Raises ValueError: a key of another length."""
+        cryptolib.aes(key, 1).encrypt(blocks, blocks)
 
-    def aes_cbc(key: bytes, blocks: bytes) -> bytes:
-        """AES in CBC mode with a zero IV: what CBC-MAC needs (RFC 3610, section 2.2)."""
-        return cryptolib.aes(key, 2, bytes(16)).encrypt(blocks)
+    def aes_cbc(key: bytes, blocks: bytearray):
+        """AES in CBC mode with a zero IV, in place: what CBC-MAC needs (RFC 3610, section 2.2)."""
+        cryptolib.aes(key, 2, bytes(16)).encrypt(blocks, blocks)
 
     def tls_context(pin: str | None = None, ca: str | None = None):
         """What `open_tls` demands of the server: a leaf certificate with SHA-256 `pin`, a chain to the DER file `ca` and the

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from latchpin import runtime
 from latchpin.crypto import ccm, kdf, p256
 
 N = p256._N
@@ -126,6 +127,27 @@ def test_signatures_are_the_same_in_both_engines_and_cryptography_verifies_them(
     except InvalidSignature:
         return
     raise AssertionError
+
+
+@settings(max_examples=50, deadline=None)
+@given(GOOD_SCALARS, st.integers(N - 5, (1 << 256) - 1) | st.integers(0, 5))
+def test_digests_not_below_n_are_signed_as_cryptography_signs_them(scalar: int, digest: int) -> None:
+    class Runtime:
+        random_bytes = staticmethod(runtime.random_bytes)
+
+        @staticmethod
+        def sha256(_: bytes) -> bytes:
+            return number(digest)
+
+    p256.runtime = Runtime
+    try:
+        signature = p256.pure_sign(number(scalar), b"")
+    finally:
+        p256.runtime = runtime
+    private = ec.derive_private_key(scalar, ec.SECP256R1())
+    algorithm = ec.ECDSA(utils.Prehashed(hashes.SHA256()), deterministic_signing=True)
+    r, s = utils.decode_dss_signature(private.sign(number(digest), algorithm))
+    assert signature == number(r) + number(s)
 
 
 @settings(max_examples=200, deadline=None)

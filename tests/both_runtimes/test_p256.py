@@ -268,6 +268,33 @@ def test_x_equal_to_p_plus_something_is_not_taken_for_that_something():
         assert refuses(ecdh, number(1), number(5 + P)) == "p256 public key"
 
 
+def test_y_equal_to_p_plus_something_is_not_taken_for_that_something():
+    # The point with y = 1 (found by solving x^3 - 3x + B - 1 = 0 modulo p).
+    x = 0x09E78D4EF60D05F750F6636209092BC43CBDD6B47E11A9DE20A9FEB2A50BB96C
+    for _, ecdh, _ in ENGINES:
+        assert ecdh(number(1), xy((x, 1))) == number(x)
+        assert refuses(ecdh, number(1), xy((x, 1 + P))) == "p256 public key"
+
+
+def test_a_nonce_that_is_not_below_n_is_passed_over_as_rfc_6979_section_3_2_h_says():
+    hmac = p256.pure_hmac_sha256
+    made = []
+
+    def first_candidate_too_large(key, data):
+        made.append((key, data))
+        return b"\xff" * 32 if len(made) == 5 else hmac(key, data)
+
+    p256.pure_hmac_sha256 = first_candidate_too_large
+    try:
+        signature = p256.pure_sign(number(12345), b"message")
+    finally:
+        p256.pure_hmac_sha256 = hmac
+    key = hmac(made[4][0], b"\xff" * 32 + b"\x00")
+    nonce = hmac(key, hmac(key, b"\xff" * 32))
+    assert signature[:32] == number(multiple(int.from_bytes(nonce, "big"))[0] % N)
+    assert len(made) == 8
+
+
 def test_a_new_private_key_is_what_random_gave_and_a_stuck_generator_is_refused():
     answers = [bytes(32), number(N), number(N - 1), b"\x01" * 32]
     asked = []
