@@ -34,7 +34,6 @@ def request_id(message_1: bytes) -> str:
 
 def pack_step(number: int, *parts) -> bytes:
     """The payload that carries handshake message `number`: bytes, and after message_2 the replica's id. 0: error, no parts."""
-    unpack_step([number] + list(parts))
     return cbor.encode([number] + list(parts))
 
 
@@ -44,13 +43,15 @@ def unpack_step(decoded: list) -> tuple:
     Raises PeerError: not one of the five forms in messages.cddl.
     """
     number = decoded[0] if isinstance(decoded, list) and decoded else None
-    if type(number) is not int or not 0 <= number <= 4 or len(decoded) != (1, 2, 3, 2, 2)[number]:
-        raise PeerError("not a handshake step")
-    if number and not (isinstance(decoded[1], bytes) and 0 < len(decoded[1]) <= MAX_STEP):
-        raise PeerError("handshake message")
-    if number == 2 and not (isinstance(decoded[2], str) and topics.is_id(decoded[2])):
-        raise PeerError("replica id")
-    return number, decoded[1:]
+    if (
+        type(number) is int
+        and 0 <= number <= 4
+        and len(decoded) == (1, 2, 3, 2, 2)[number]
+        and (not number or (isinstance(decoded[1], bytes) and 0 < len(decoded[1]) <= MAX_STEP))
+        and (number != 2 or (isinstance(decoded[2], str) and topics.is_id(decoded[2])))
+    ):
+        return number, decoded[1:]
+    raise PeerError("not a handshake step")
 
 
 class Hello:
@@ -78,39 +79,37 @@ class Hello:
         if private is None:
             raise ContractError("hello is spent")
         try:
-            return self._answer(private, cbor.decode(message_2))
+            received = cbor.decode(message_2)
+            if not isinstance(received, bytes) or not 43 <= len(received) <= MAX_STEP:
+                raise PeerError("message_2")
+            identity = self._identity
+            g_y = received[:32]
+            th_2 = _hash(g_y, cbor.encode(sha256(self.message_1)))
+            prk_2e = kdf.hkdf_extract(th_2, p256.ecdh(private, g_y))
+            plaintext = xor(received[32:], _kdf(prk_2e, 0, th_2, len(received) - 32))
+            items = _sequence(plaintext, 3)
+            c_r = plaintext[:1]
+            if c_r != _identifier(c_r) or c_r == self._c_i or not isinstance(items[2], bytes):
+                raise PeerError("message_2")
+            for kid, public in self._bridges:
+                name = c_r + _identifier(kid)
+                if plaintext[: len(name)] == name:
+                    cred_r = credential(BRIDGE, kid, public)
+                    prk_3e2m = kdf.hkdf_extract(_kdf(prk_2e, 1, th_2, 32), p256.ecdh(private, public))
+                    context = c_r + cbor.encode({4: kid}) + cbor.encode(th_2) + cred_r + plaintext[len(name) + 9 :]
+                    if _same(items[2], _kdf(prk_3e2m, 2, context, 8)):
+                        break
+            else:
+                raise PeerError("bridge")
+            th_3 = _hash(th_2, plaintext + cred_r)
+            prk_4e3m = kdf.hkdf_extract(_kdf(prk_3e2m, 5, th_3, 32), p256.ecdh(identity.private, g_y))
+            cred_i = credential(identity.device, identity.kid, identity.public)
+            mac = _kdf(prk_4e3m, 6, cbor.encode({4: identity.kid}) + cbor.encode(th_3) + cred_i, 8)
+            plaintext = _identifier(identity.kid) + cbor.encode(mac)
+            message_3 = cbor.encode(ccm.encrypt(*_key_and_nonce(prk_3e2m, 3, th_3), plaintext, enc_structure(th_3), 8))
+            return Proof(message_3, prk_4e3m, _hash(th_3, plaintext + cred_i), (self._c_i, c_r, identity.device))
         except ValueError:
             raise PeerError("message_2")
-
-    def _answer(self, private, received):
-        if not isinstance(received, bytes) or not 43 <= len(received) <= MAX_STEP:
-            raise PeerError("message_2")
-        identity = self._identity
-        g_y = received[:32]
-        th_2 = _hash(g_y, cbor.encode(sha256(self.message_1)))
-        prk_2e = kdf.hkdf_extract(th_2, p256.ecdh(private, g_y))
-        plaintext = xor(received[32:], _kdf(prk_2e, 0, th_2, len(received) - 32))
-        items = _sequence(plaintext, 3)
-        c_r = plaintext[:1]
-        if c_r != _identifier(c_r) or c_r == self._c_i or not isinstance(items[2], bytes):
-            raise PeerError("message_2")
-        for kid, public in self._bridges:
-            name = c_r + _identifier(kid)
-            if plaintext[: len(name)] == name:
-                cred_r = credential(BRIDGE, kid, public)
-                prk_3e2m = kdf.hkdf_extract(_kdf(prk_2e, 1, th_2, 32), p256.ecdh(private, public))
-                context = c_r + cbor.encode({4: kid}) + cbor.encode(th_2) + cred_r + plaintext[len(name) + 9 :]
-                if _same(items[2], _kdf(prk_3e2m, 2, context, 8)):
-                    break
-        else:
-            raise PeerError("bridge")
-        th_3 = _hash(th_2, plaintext + cred_r)
-        prk_4e3m = kdf.hkdf_extract(_kdf(prk_3e2m, 5, th_3, 32), p256.ecdh(identity.private, g_y))
-        cred_i = credential(identity.device, identity.kid, identity.public)
-        mac = _kdf(prk_4e3m, 6, cbor.encode({4: identity.kid}) + cbor.encode(th_3) + cred_i, 8)
-        plaintext = _identifier(identity.kid) + cbor.encode(mac)
-        message_3 = cbor.encode(ccm.encrypt(*_key_and_nonce(prk_3e2m, 3, th_3), plaintext, enc_structure(th_3), 8))
-        return Proof(message_3, prk_4e3m, _hash(th_3, plaintext + cred_i), (self._c_i, c_r, identity.device))
 
 
 class Proof:
@@ -163,14 +162,15 @@ def _identifier(name):
 def _sequence(data, least):
     # The items of a CBOR sequence (RFC 8742): with the right head in front it is an array. What follows the `least` first items
     # is external authorization data: a label, then perhaps a byte string; a critical label is negative (RFC 9528, section 3.8).
-    for count in range(least, 16):
+    count = least
+    while True:
         try:
             items = cbor.decode(bytes((0x80 + count,)) + data)
             break
         except PeerError:
-            pass
-    else:
-        raise PeerError("sequence")
+            if count == 15:
+                raise
+            count += 1
     labelled = False
     for item in items[least:]:
         if type(item) is int and item >= 0:

@@ -37,18 +37,15 @@ def parse(payload) -> Frame:
     """
     if isinstance(payload, (bytes, bytearray)):
         payload = cbor.decode(payload)
-    if not isinstance(payload, list) or len(payload) != 3 or not isinstance(payload[1], dict) or len(payload[1]) != 3:
-        raise PeerError("not a frame")
-    fields = [payload[0], payload[2]] + [payload[1].get(key) for key in (4, 6, 10)]
-    if not all([isinstance(field, bytes) for field in fields]):
-        raise PeerError("not a frame")
-    protected, ciphertext, kid, piv, sid = fields
-    # Partial IV: no leading zeros (RFC 8613, section 5), and none beyond MAX_MESSAGES.
-    if protected or len(kid) != 1 or len(sid) != 8 or not (len(piv) == 1 or len(piv) == 2 and piv[0]):
-        raise PeerError("not a frame")
-    if len(ciphertext) not in [_room(bucket, piv) for bucket in BUCKETS]:
-        raise PeerError("not a frame")
-    return Frame(kid, piv, sid, ciphertext)
+    if isinstance(payload, list) and len(payload) == 3 and isinstance(payload[1], dict) and len(payload[1]) == 3:
+        fields = [payload[0], payload[2]] + [payload[1].get(key) for key in (4, 6, 10)]
+        if all([isinstance(field, bytes) for field in fields]):
+            protected, ciphertext, kid, piv, sid = fields
+            fits = len(ciphertext) in [_room(bucket, piv) for bucket in BUCKETS]
+            # Partial IV: no leading zeros (RFC 8613, section 5), and none beyond MAX_MESSAGES.
+            if fits and not protected and len(kid) == 1 and len(sid) == 8 and (len(piv) == 1 or (len(piv) == 2 and piv[0])):
+                return Frame(kid, piv, sid, ciphertext)
+    raise PeerError("not a frame")
 
 
 class Session:
