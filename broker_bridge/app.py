@@ -1,0 +1,261 @@
+"""The bridge: broker, devices, exchange, authorization server and relay, wired together.
+
+Not for any of their work. What flows through here is named, never looked into.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import SystemRandom
+
+from broker_bridge import bridge_key, exchange, logs, profile, translate
+from broker_bridge.as_client import AsClient
+from broker_bridge.broker_client import BrokerClient, Login
+from broker_bridge.devices import Devices, Live, Opened
+from broker_bridge.exchange import Ask, Call, Discover, Entry, Told, Way, World
+from broker_bridge.handshake import Responder
+from broker_bridge.https_client import HttpsClient
+from broker_bridge.operations import Operations
+from broker_bridge.refusals import Refused
+from broker_bridge.registry import Registry
+from broker_bridge.relay import Relay
+from broker_bridge.settings import Settings
+from latchpin import __version__
+from latchpin.wire import messages, topics
+from latchpin.wire.errors import CODES
+
+FRAME_EXPIRY_S = 10  # a device waits 5 s for a reply, asks once more, and then takes the replica for dead
+REGISTRY_EVERY_S = 2
+STOP_S = 1.0
+
+
+def login(settings: Settings) -> Login:
+    """How `settings` say to reach the broker. The client id is the username where they give none: brokers that keep
+    devices apart demand it (use_username_as_clientid), so that every replica has an account of its own."""
+    broker = settings.broker
+    tls = ssl.create_default_context(cafile=str(broker.ca) if broker.ca else None)
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    password = broker.secret().get_secret_value().encode()
+    client_id = broker.client_id or broker.username
+    return Login(broker.host, broker.port, tls, client_id, broker.username, password, broker.keep_alive_s, broker.receive_maximum)
+
+
+def new_replica() -> str:
+    """A name that no replica had before: what is meant for a dead one then reaches nobody."""
+    return "r-" + os.urandom(6).hex()
+
+
+class App:
+    """One replica. `announce` is called once, with the replica's name, as soon as devices can reach it."""
+
+    def __init__(self, settings: Settings, announce: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._announce: Callable[[str], None] | None = announce
+        self.replica = settings.replica or new_replica()
+        key = bridge_key.load(settings.identity.key_file)
+        server = settings.authorization_server
+        chosen = profile.load(server.profile)
+        self._world = World(server.client_id, settings.resources, chosen)
+        self._clients: dict[Path | None, HttpsClient] = {}
+        self._as_client = AsClient(server, chosen, time.monotonic, self._https(server.ca))
+        self._relay = Relay()
+        responder = Responder(settings.identity.kid, key.private, key.public)
+        registry = Registry(settings.registry.file)
+        self._devices = Devices(registry, responder, self.replica, settings.limits, os.urandom, logs.line)
+        filters = [topics.SHARED_HELLO, topics.replica_filter(self.replica)]
+        self._broker = BrokerClient(login(settings), filters, self._on_publish, SystemRandom(), self._on_ready)
+        self._running: set[asyncio.Task[None]] = set()
+        self._unadmitted: list[Callable[[], None]] = []
+        self._requests: Counter[tuple[str, str]] = Counter()
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or Ctrl-C."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for name in ("SIGTERM", "SIGINT"):
+            with contextlib.suppress(NotImplementedError, AttributeError):
+                loop.add_signal_handler(getattr(signal, name), stop.set)
+        with contextlib.suppress(NotImplementedError, AttributeError):
+            loop.add_signal_handler(signal.SIGHUP, self._devices.follow_registry)
+        listen = self._settings.operations.listen
+        async with contextlib.AsyncExitStack() as open_things:
+            if listen:
+                await open_things.enter_async_context(Operations(listen, self._missing, self._numbers).serving())
+            rooms = [asyncio.ensure_future(part) for part in (self._broker.run(), self._housekeeping(), self._watch_server())]
+            stopping = asyncio.ensure_future(stop.wait())
+            try:
+                await asyncio.wait([stopping, *rooms], return_when=asyncio.FIRST_COMPLETED)
+                if self._running and stopping.done():
+                    await asyncio.wait(self._running, timeout=STOP_S)
+            finally:
+                # The broker's room says goodbye when it is cancelled, after the last reply.
+                everything = [*self._running, *rooms, stopping]
+                for part in everything:
+                    part.cancel()
+                results = await asyncio.gather(*everything, return_exceptions=True)
+                for client in self._clients.values():
+                    await client.close()
+            for result in results:
+                if isinstance(result, Exception):
+                    raise result
+        logs.line("stopped", replica=self.replica)
+
+    def _https(self, ca: Path | None) -> HttpsClient:
+        if ca not in self._clients:
+            self._clients[ca] = HttpsClient(ca)
+        return self._clients[ca]
+
+    def _on_ready(self) -> None:
+        logs.line("broker", outcome="connected", replica=self.replica)
+        if self._announce is not None:
+            self._announce(self.replica)
+            self._announce = None
+
+    def _on_publish(self, topic: str, payload: bytes, admit: Callable[[], None]) -> None:
+        try:
+            came = self._devices.take(topic, payload, time.monotonic())
+        except Exception as failure:
+            # A defect of ours must not become a way to stop the bridge from outside.
+            logs.line("defect", logging.ERROR, failure, step="take")
+            came = None
+        if isinstance(came, Opened):
+            self._begin(came)
+        elif came is not None:
+            self._broker.publish(topics.down(came[0]), came[1], FRAME_EXPIRY_S)
+        if len(self._running) < self._settings.limits.in_flight:
+            admit()
+        else:
+            self._unadmitted.append(admit)
+
+    def _begin(self, came: Opened) -> None:
+        live, message = came.live, came.message
+        self._show(live, message)
+        entry, way = live.exchange.begin(message, came.digest, came.answers, self._world, time.monotonic())
+        if isinstance(way, Told):
+            self._requests[message.name, "repeated"] += way is entry.told
+            self._reply(live, message, entry, way)
+        elif way is not None:
+            task = asyncio.ensure_future(self._walk(live, message, entry, way))
+            self._running.add(task)
+            task.add_done_callback(self._walked)
+
+    def _walked(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        while self._unadmitted and len(self._running) < self._settings.limits.in_flight:
+            self._unadmitted.pop(0)()
+
+    async def _walk(self, live: Live, message: messages.Message, entry: Entry, way: Way) -> None:
+        began_s = time.monotonic()
+        try:
+            told = await self._fetch_along(way)
+        except Exception as failure:
+            logs.line(
+                "defect", logging.ERROR, failure, rid=message["rid"][:4].hex(), device=live.device, step=message.name.lower()
+            )
+            told = translate.refused(message, Refused("internal", "defect"))
+        live.exchange.finish(entry, told)
+        self._reply(live, message, entry, told, round((time.monotonic() - began_s) * 1000))
+
+    async def _fetch_along(self, way: Way) -> Told:
+        came: object = None
+        failure: Refused | None = None
+        while True:
+            try:
+                wanted = way.throw(failure) if failure else way.send(came)
+            except StopIteration as end:
+                return end.value
+            failure = None
+            try:
+                came = await self._fetch(wanted)
+            except Refused as refusal:
+                failure = refusal
+
+    async def _fetch(self, wanted: Discover | Ask | Call) -> object:
+        if isinstance(wanted, Ask):
+            return await self._as_client.post(wanted)
+        if isinstance(wanted, Discover):
+            return await self._as_client.discovered(wanted.resource, self._https(wanted.resource.ca))
+        return await self._relay.call(wanted, self._https(wanted.resource.ca))
+
+    def _reply(self, live: Live, message: messages.Message, entry: Entry, told: Told, ms: int | None = None) -> None:
+        nonce = self._as_client.nonce
+        if message.name == "CALL":
+            called = message["resource"]
+            known = self._settings.resources
+            nonce = self._relay.nonces.get(known[called].uri) if called < len(known) else None
+        try:
+            plaintext = exchange.sealable(told, int(time.time()), nonce)
+        except Refused as refusal:
+            told = translate.refused(message, refusal)
+            plaintext = exchange.sealable(told, int(time.time()), None)
+        outcome = CODES[told.message["error"]] if told.message.name == "ERROR" else told.message.name.lower()
+        self._requests[message.name, outcome] += 1
+        level = logging.ERROR if outcome == "internal" else logging.WARNING if outcome == "try_later" else logging.INFO
+        members = {"rid": message["rid"][:4].hex(), "device": live.device, "step": message.name.lower(), "outcome": outcome}
+        self._show(live, told.message)
+        logs.line("request", level, **members, code=told.why, status=told.message.get("status"), ms=ms)
+        if not live.exchange.closed and not live.keyed.over(int(time.monotonic() - live.born_s)):
+            frame, _ = live.keyed.seal(plaintext, entry.answers)
+            self._broker.publish(topics.down(live.device), frame, FRAME_EXPIRY_S)
+
+    def _show(self, live: Live, message: messages.Message) -> None:
+        # repr masks what messages.py calls secret; a canary in each of those fields is looked for by a test.
+        if logs.debugging():
+            logs.line("message", logging.DEBUG, rid=message["rid"][:4].hex(), device=live.device, decoded=repr(message))
+
+    async def _housekeeping(self) -> None:
+        seconds = 0
+        while True:
+            await asyncio.sleep(1)
+            seconds += 1
+            self._devices.sweep(time.monotonic())
+            if seconds % REGISTRY_EVERY_S == 0:
+                self._devices.follow_registry()
+
+    async def _watch_server(self) -> None:
+        told: str | None = None
+        while True:
+            code = ""
+            if not self._as_client.reachable:
+                try:
+                    await self._as_client.metadata()
+                except Refused as refusal:
+                    code = refusal.why
+            if code != told:
+                outcome = "unusable" if code else "reachable"
+                logs.line("authorization_server", logging.ERROR if code else logging.INFO, outcome=outcome, code=code or None)
+                told = code
+            await asyncio.sleep(10)
+
+    def _missing(self) -> str:
+        if not self._broker.connected:
+            return "broker"
+        return "" if self._as_client.reachable else "authorization_server"
+
+    def _numbers(self) -> Mapping[str, float]:
+        numbers: dict[str, float] = {
+            f'build_info{{version="{__version__}"}}': 1,
+            "mqtt_connected": self._broker.connected,
+            "sessions_live": self._devices.live,
+            "handshakes_pending": self._devices.pending,
+            "requests_running": len(self._running),
+        }
+        for name, count in self._devices.counts.items():
+            kind, _, reason = name.partition("_")
+            if kind in ("dropped", "ended"):
+                numbers[f'{"frames" if kind == "dropped" else "sessions"}_{kind}_total{{reason="{reason}"}}'] = count
+            else:
+                numbers[f"{name}_total"] = count
+        for name, count in self._broker.counts.items():
+            key = 'frames_dropped_total{reason="retained"}' if name == "dropped_retained" else f"mqtt_{name}_total"
+            numbers[key] = count
+        for (step, outcome), count in self._requests.items():
+            numbers[f'requests_total{{step="{step.lower()}",outcome="{outcome}"}}'] = count
+        return numbers

@@ -1,0 +1,165 @@
+"""HTTPS to one pinned issuer: metadata, forms with client authentication, and its DPoP nonces.
+
+Not for meaning: what an answer says is translate.py's. A DPoP proof is carried as it came.
+"""
+
+import asyncio
+import base64
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from urllib.parse import quote_plus, urlencode, urlsplit
+
+from pydantic import ValidationError
+
+from broker_bridge.exchange import Discovered
+from broker_bridge.https_client import Fetched, HttpsClient, json_object, retry_after_s
+from broker_bridge.oauth_api import Answer, AuthorizationServerMetadata, ResourceMetadata
+from broker_bridge.profile import Profile
+from broker_bridge.refusals import Refused
+from broker_bridge.settings import AuthorizationServer, Resource
+from broker_bridge.translate import Ask
+
+CACHE_S = 3600
+NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")  # RFC 9449, section 8.1
+
+_T = TypeVar("_T")
+
+
+def nonce_of(fetched: Fetched) -> str | None:
+    """The DPoP-Nonce of an answer (RFC 9449, section 8)."""
+    nonce = fetched.headers.get("dpop-nonce", "")
+    return nonce if NONCE.fullmatch(nonce) else None
+
+
+def well_known(url: str, name: str) -> str:
+    """Where the document `name` about `url` is: inserted before its path (RFC 8414, section 3.1; RFC 9728, section 3.1)."""
+    parts = urlsplit(url)
+    return f"https://{parts.netloc}/.well-known/{name}{parts.path if parts.path != '/' else ''}"
+
+
+def origin(url: str) -> tuple[str | None, int]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or 443
+
+
+class AsClient:
+    """The one authorization server of this bridge. `nonce`: its newest; `reachable`: whether it answered last time."""
+
+    def __init__(self, configured: AuthorizationServer, profile: Profile, clock: Callable[[], float], https: HttpsClient) -> None:
+        self._configured = configured
+        self._profile = profile
+        self._https = https
+        self._cache = _Cache(clock)
+        self._origins = {origin(url) for url in (configured.issuer, *configured.other_origins)}
+        self.nonce: str | None = None
+        self.reachable = False
+
+    async def discovered(self, resource: Resource, https: HttpsClient) -> Discovered:
+        """Metadata of the AS (RFC 8414) and of `resource` (RFC 9728, fetched with `https`), both checked, at most 1 h old.
+
+        Raises Refused.
+        """
+        found = await self._discovered()
+        await self._cache.get(resource.uri, lambda: self._resource(resource, https))
+        return found
+
+    async def metadata(self) -> Discovered:
+        """Metadata of the AS alone. Raises Refused."""
+        return await self._discovered()
+
+    async def post(self, ask: Ask) -> Answer:
+        """The AS's answer to a form. Raises Refused: nothing that an AS could mean."""
+        endpoints = (await self._discovered()).endpoints
+        if ask.endpoint not in endpoints:
+            raise Refused("invalid", "endpoint_absent")
+        form = dict(ask.form)
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        secret = self._configured.secret()
+        if secret is not None and self._configured.client_authentication == "client_secret_basic":
+            # RFC 6749, section 2.3.1: both halves form-encoded first.
+            pair = f"{quote_plus(self._configured.client_id)}:{quote_plus(secret.get_secret_value())}"
+            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        elif secret is not None:
+            form["client_secret"] = secret.get_secret_value()
+        if ask.proof is not None:
+            headers["DPoP"] = ask.proof
+        wanted = ("dpop-nonce", "retry-after")
+        fetched = await self._fetch("POST", endpoints[ask.endpoint], headers, urlencode(form).encode(), wanted)
+        self.nonce = nonce_of(fetched) or self.nonce
+        return Answer(status=fetched.status, content=_content(ask, fetched), retry_after_s=retry_after_s(fetched))
+
+    async def _fetch(self, method: str, url: str, headers: dict[str, str], body: bytes, wanted: tuple[str, ...]) -> Fetched:
+        self.reachable = False
+        fetched = await self._https.fetch(method, url, headers, body, wanted)
+        self.reachable = True
+        return fetched
+
+    async def _discovered(self) -> Discovered:
+        return await self._cache.get("", self._authorization_server)
+
+    async def _authorization_server(self) -> Discovered:
+        issuer = self._configured.issuer
+        places = [well_known(issuer, "oauth-authorization-server"), well_known(issuer, "openid-configuration")]
+        fetched = await self._fetch("GET", places[0], {"Accept": "application/json"}, b"", ("dpop-nonce",))
+        if fetched.status == 404:
+            fetched = await self._fetch("GET", places[1], {"Accept": "application/json"}, b"", ("dpop-nonce",))
+        if fetched.status != 200:
+            raise Refused("try_later", f"metadata_{fetched.status}", 10)
+        try:
+            metadata = AuthorizationServerMetadata.model_validate(json_object(fetched))
+        except ValidationError:
+            raise Refused("internal", "metadata_words") from None
+        if metadata.issuer != issuer:  # RFC 8414, section 3.3: identical
+            raise Refused("internal", "metadata_issuer")
+        self.nonce = nonce_of(fetched) or self.nonce
+        parts = urlsplit(issuer)
+        path = self._profile.challenge.path
+        endpoints = {
+            "challenge": metadata.authorization_challenge_endpoint or (path and f"https://{parts.netloc}{path}"),
+            "token": metadata.token_endpoint,
+            "device_authorization": metadata.device_authorization_endpoint,
+            "revocation": metadata.revocation_endpoint,
+        }
+        # Mix-up: a code must go to the server that gave it (FiPA issue 176).
+        if any(url and origin(url) not in self._origins for url in endpoints.values()):
+            raise Refused("internal", "endpoint_origin")
+        return Discovered(metadata, {name: url for name, url in endpoints.items() if url})
+
+    async def _resource(self, resource: Resource, https: HttpsClient) -> ResourceMetadata:
+        place = well_known(resource.uri, "oauth-protected-resource")
+        fetched = await https.fetch("GET", place, {"Accept": "application/json"})
+        if fetched.status != 200:
+            raise Refused("try_later", f"resource_metadata_{fetched.status}", 10)
+        try:
+            metadata = ResourceMetadata.model_validate(json_object(fetched))
+        except ValidationError:
+            raise Refused("internal", "resource_metadata_words") from None
+        if metadata.resource != resource.uri:  # RFC 9728, section 3.3: identical
+            raise Refused("internal", "resource_metadata_resource")
+        if self._configured.issuer not in metadata.authorization_servers:
+            raise Refused("internal", "resource_of_another_issuer")
+        return metadata
+
+
+def _content(ask: Ask, fetched: Fetched) -> dict[str, object]:
+    # RFC 7009, section 2.2: a revocation's 200 has no content. Servers in trouble, and what stands before them, answer in HTML.
+    if fetched.status >= 500 or fetched.status == 429 or (ask.endpoint == "revocation" and fetched.status == 200):
+        return {}
+    return json_object(fetched)
+
+
+class _Cache:
+    """What was fetched, for an hour; whoever asks while it is being fetched waits for the same answer. A failure is not kept."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._found: dict[str, tuple[float, asyncio.Future[Any]]] = {}
+
+    async def get(self, key: str, fetch: Callable[[], Awaitable[_T]]) -> _T:
+        cached = self._found.get(key)
+        if cached is None or self._clock() - cached[0] >= CACHE_S or (cached[1].done() and cached[1].exception() is not None):
+            fetching = asyncio.ensure_future(fetch())
+            fetching.add_done_callback(lambda done: done.cancelled() or done.exception())
+            cached = self._found[key] = (self._clock(), fetching)
+        return await asyncio.shield(cached[1])

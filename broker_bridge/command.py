@@ -1,0 +1,83 @@
+"""The command `latchpin bridge`: serve, make the bridge's key, check what it stands between.
+
+Not for the work itself: app.py serves, check.py checks.
+"""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from broker_bridge import bridge_key, check, logs, settings
+from broker_bridge.app import App
+from broker_bridge.registry import RegistryError
+from broker_bridge.settings import ConfigurationError
+
+EPILOG = """\
+latchpin bridge --config bridge.toml        serve until Ctrl-C or SIGTERM; prints "ready REPLICA" once devices can reach it
+latchpin bridge key --out bridge.key        make the bridge's key; prints KID PUBLICHEX, which devices pin
+latchpin bridge check --config bridge.toml  talk to broker, authorization server and resources; say what to mend
+
+Every setting can come from the environment too: LATCHPIN_BRIDGE__BROKER__URL stands for url in [broker].
+A secret stands best in a file of its own: password_file, client_secret_file.
+broker_bridge/README.md explains each setting.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "action", nargs="?", choices=("serve", "key", "check"), default="serve", help="what to do (default: serve)"
+    )
+    parser.add_argument("--config", type=Path, default=Path("bridge.toml"), help="the TOML file (default: bridge.toml)")
+    parser.add_argument("--out", type=Path, help="with key: the file to make")
+    parser.add_argument("--kid", type=int, default=1, help="with key: which of the bridge's keys this is, 0 to 255 (default: 1)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.action == "key":
+        return _key(arguments.out, arguments.kid)
+    try:
+        configured = settings.load(arguments.config)
+        logs.start(configured.log_level)
+        return _run_loop(check.run(configured)) if arguments.action == "check" else _serve(configured)
+    except (ConfigurationError, RegistryError) as failure:
+        print(f"latchpin bridge: {failure}", file=sys.stderr)
+        return 2
+
+
+def _serve(configured: settings.Settings) -> int:
+    app = App(configured, lambda replica: print(f"ready {replica}", flush=True))
+    try:
+        _run_loop(app.run())
+    except KeyboardInterrupt:
+        pass
+    except OSError:
+        print("latchpin bridge: operations.listen: the address is taken or not ours; choose another port", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _key(out: Path | None, kid: int) -> int:
+    if out is None or not 0 <= kid <= 255:
+        print("latchpin bridge key: needs --out FILE, and a --kid of 0 to 255", file=sys.stderr)
+        return 2
+    try:
+        key = bridge_key.make(out)
+    except FileExistsError:
+        print("latchpin bridge key: the file is there already; a key is never overwritten, choose another name", file=sys.stderr)
+        return 1
+    except OSError:
+        print("latchpin bridge key: the file cannot be written; choose a folder that is there and yours", file=sys.stderr)
+        return 1
+    print(f"{kid} {key.public.hex()}")
+    return 0
+
+
+def _run_loop(main):
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)

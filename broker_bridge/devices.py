@@ -1,0 +1,263 @@
+"""Who may speak: handshakes that wait for their proof, sessions that live, and what each incoming frame means to them.
+
+Not for I/O and not for what a request asks: a frame comes in with the time, a reply to publish or an opened request comes out.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from broker_bridge.exchange import Exchange
+from broker_bridge.handshake import Responder, Started
+from broker_bridge.limits import Bucket
+from broker_bridge.registry import Registry, RegistryError
+from broker_bridge.settings import Limits
+from latchpin.wire import cbor, edhoc, session, topics
+from latchpin.wire.errors import PeerError
+from latchpin.wire.messages import Message, is_request, unpack
+
+PENDING_S = 30
+HINT_EVERY_S = 2
+REFUSAL = edhoc.pack_step(0)
+
+Log = Callable[..., None]
+
+
+class Opened(NamedTuple):
+    """A request that this session's device certainly sent. `digest`: of its plaintext; `answers`: for Session.seal."""
+
+    live: "Live"
+    message: Message
+    digest: bytes
+    answers: tuple[bytes, bytes]
+
+
+class Live:
+    """One session with one device. It is confirmed by its first valid frame."""
+
+    __slots__ = ("born_s", "confirmed", "device", "exchange", "keyed", "public")
+
+    def __init__(self, device: str, public: bytes, keyed: session.Session, born_s: float) -> None:
+        self.device = device
+        self.public = public
+        self.keyed = keyed
+        self.born_s = born_s
+        self.confirmed = False
+        self.exchange = Exchange(device)
+
+
+class _Pending:
+    __slots__ = ("born_s", "live", "message_1", "message_3", "rid", "started", "step_2", "step_4")
+
+    def __init__(self, message_1: bytes, started: Started, step_2: bytes, born_s: float) -> None:
+        self.message_1 = message_1
+        self.rid = edhoc.request_id(message_1)
+        self.started = started
+        self.step_2 = step_2
+        self.born_s = born_s
+        self.message_3 = b""
+        self.step_4 = b""
+        self.live: Live | None = None
+
+
+class _Speaker:
+    __slots__ = ("bucket", "hinted_s")
+
+    def __init__(self, limits: Limits) -> None:
+        self.bucket = Bucket(limits.frames_per_s, limits.frames_burst)
+        self.hinted_s = float("-inf")
+
+
+class Devices:
+    """Every device of this replica. `counts` says what happened to frames; `log(event, **members)` writes a line."""
+
+    def __init__(
+        self, registry: Registry, responder: Responder, replica: str, limits: Limits, random: Callable[[int], bytes], log: Log
+    ) -> None:
+        self._registry = registry
+        self._responder = responder
+        self._replica = replica
+        self._limits = limits
+        self._random = random
+        self._log = log
+        self._pending: dict[str, _Pending] = {}
+        self._confirmed: dict[str, Live] = {}
+        self._by_sid: dict[bytes, Live] = {}
+        self._speakers: dict[str, _Speaker] = {}
+        self._strangers = _Speaker(limits)
+        self._handshakes = Bucket(limits.handshakes_per_s, limits.handshakes_per_s * 2)
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def live(self) -> int:
+        return len(self._confirmed)
+
+    @property
+    def pending(self) -> int:
+        return len(self._pending)
+
+    def take(self, topic: str, payload: bytes, now_s: float) -> tuple[str, bytes] | Opened | None:
+        """What a frame leads to: (device, payload) to publish on its `down`, an Opened request, or nothing."""
+        self.counts["frames"] += 1
+        parsed = topics.parse(topic)
+        if parsed is None or parsed[1] not in (topics.HELLO, topics.UP) or parsed[2] not in (None, self._replica):
+            return self._drop("foreign_topic")
+        device = parsed[0]
+        known = self._registry.get(device)
+        speaker = self._speakers.get(device) or self._strangers
+        if known is not None and speaker is self._strangers:
+            speaker = self._speakers[device] = _Speaker(self._limits)
+        if not speaker.bucket.take(now_s):
+            return self._drop("flood")
+        try:
+            decoded: Any = cbor.decode(payload)
+            if parsed[1] == topics.UP and isinstance(decoded, list) and len(decoded) == 3:
+                return self._sealed(device, session.parse(decoded), speaker, now_s)
+            number, parts = edhoc.unpack_step(decoded)
+        except PeerError:
+            return self._drop("malformed")
+        if (number, parsed[1]) not in ((1, topics.HELLO), (3, topics.UP)):
+            return self._drop("out_of_turn")
+        if number == 3:
+            return self._message_3(device, parts[0], speaker, now_s)
+        if known is None:
+            # An id that the broker lets in and the registry does not: the broker's accounts and the registry differ.
+            self._log(
+                "handshake", rid=edhoc.request_id(parts[0]), device=device, step="hello", outcome="refused", code="unknown_device"
+            )
+            return self._hint(device, speaker, now_s, "unknown_device")
+        return self._message_1(device, parts[0], speaker, now_s)
+
+    def sweep(self, now_s: float) -> None:
+        """Ends what is too old; call it about once a second."""
+        for device, pending in list(self._pending.items()):
+            if now_s - pending.born_s < PENDING_S:
+                break
+            self._discard(device)
+            self._log("handshake", rid=pending.rid, device=device, step="proof", outcome="lapsed")
+        for live in list(self._confirmed.values()):
+            if live.keyed.over(int(now_s - live.born_s)):
+                self._end(live, "over")
+            else:
+                live.exchange.forget(now_s)
+
+    def follow_registry(self) -> None:
+        """Reads the registry again where it changed; a device that may not speak any more has no session from then on."""
+        try:
+            if not self._registry.reload():
+                return
+        except RegistryError:
+            self._log("registry", outcome="unreadable", code="registry")
+            return
+        for device in [*self._pending]:
+            if self._registry.get(device) is None:
+                self._discard(device)
+        for live in [*self._by_sid.values()]:
+            known = self._registry.get(live.device)
+            if known is None or all(key.public != live.public for key in known.keys):
+                self._end(live, "revoked")
+        self._speakers = {device: speaker for device, speaker in self._speakers.items() if self._registry.get(device)}
+        self._log("registry", outcome="reloaded", count=len(self._registry.all()))
+
+    def _message_1(self, device: str, message_1: bytes, speaker: _Speaker, now_s: float) -> tuple[str, bytes] | None:
+        pending = self._pending.get(device)
+        if pending is not None and pending.message_1 == message_1:
+            return device, pending.step_2
+        if not self._handshakes.take(now_s):
+            return self._drop("handshake_flood")
+        rid = edhoc.request_id(message_1)
+        try:
+            started = self._responder.start(message_1, self._random(1)[0])
+        except PeerError:
+            self._log("handshake", rid=rid, device=device, step="hello", outcome="refused", code="message_1")
+            return self._hint(device, speaker, now_s, "handshake_failed")
+        self._discard(device)
+        while len(self._pending) >= self._limits.pending_handshakes:
+            self._discard(next(iter(self._pending)))
+        step_2 = edhoc.pack_step(2, started.message_2, self._replica)
+        self._pending[device] = _Pending(message_1, started, step_2, now_s)
+        self._log("handshake", rid=rid, device=device, step="hello", outcome="answered")
+        return device, step_2
+
+    def _message_3(self, device: str, message_3: bytes, speaker: _Speaker, now_s: float) -> tuple[str, bytes] | None:
+        pending = self._pending.get(device)
+        if pending is None or now_s - pending.born_s >= PENDING_S:
+            return self._hint(device, speaker, now_s, "no_handshake")
+        if pending.live is not None:
+            return (device, pending.step_4) if pending.message_3 == message_3 else self._drop("out_of_turn")
+        code = "message_3"
+        try:
+            kid = pending.started.claimed_kid(message_3)
+            code = "unknown_key"
+            known = self._registry.get(device)
+            public = known.public_key(kid) if known else None
+            if public is None:
+                raise PeerError("kid")
+            code = "wrong_key"
+            message_4, keyed = pending.started.finish(device, kid, public)
+        except PeerError:
+            self._discard(device)
+            self._log("handshake", rid=pending.rid, device=device, step="proof", outcome="refused", code=code)
+            return self._hint(device, speaker, now_s, "handshake_failed")
+        pending.message_3 = message_3
+        pending.step_4 = edhoc.pack_step(4, message_4)
+        pending.live = self._by_sid[keyed.sid] = Live(device, public, keyed, now_s)
+        self.counts["handshakes"] += 1
+        self._log("handshake", rid=pending.rid, device=device, step="proof", outcome="keyed")
+        return device, pending.step_4
+
+    def _sealed(self, device: str, frame: session.Frame, speaker: _Speaker, now_s: float) -> tuple[str, bytes] | Opened | None:
+        live = self._by_sid.get(frame.sid)
+        if live is None or live.device != device:
+            return self._hint(device, speaker, now_s, "unknown_session")
+        if live.keyed.over(int(now_s - live.born_s)):
+            self._end(live, "over")
+            return self._hint(device, speaker, now_s, "session_over")
+        try:
+            plaintext, answers = live.keyed.open(frame)
+        except session.SessionOver:
+            self._end(live, "over")
+            return self._hint(device, speaker, now_s, "session_over")
+        except PeerError:
+            return self._drop("forged")
+        if not live.confirmed:
+            self._confirm(live)
+        try:
+            message = unpack(plaintext)
+        except PeerError:
+            return self._drop("malformed")
+        return Opened(live, message, sha256(plaintext).digest(), answers) if is_request(message) else self._drop("malformed")
+
+    def _confirm(self, live: Live) -> None:
+        before = self._confirmed.pop(live.device, None)
+        if before is not None:
+            self._end(before, "replaced")
+        while len(self._confirmed) >= self._limits.live_sessions:
+            self._end(next(iter(self._confirmed.values())), "evicted")
+        live.confirmed = True
+        self._confirmed[live.device] = live
+        self._pending.pop(live.device, None)
+
+    def _end(self, live: Live, why: str) -> None:
+        self._by_sid.pop(live.keyed.sid, None)
+        live.exchange.close()
+        if self._confirmed.get(live.device) is live:
+            del self._confirmed[live.device]
+        self.counts["ended_" + why] += 1
+        self._log("session", device=live.device, outcome="ended", code=why)
+
+    def _discard(self, device: str) -> None:
+        pending = self._pending.pop(device, None)
+        if pending is not None and pending.live is not None:
+            self._by_sid.pop(pending.live.keyed.sid, None)
+
+    def _hint(self, device: str, speaker: _Speaker, now_s: float, why: str) -> tuple[str, bytes] | None:
+        self.counts["dropped_" + why] += 1
+        if now_s - speaker.hinted_s < HINT_EVERY_S:
+            return None
+        speaker.hinted_s = now_s
+        return device, REFUSAL
+
+    def _drop(self, why: str) -> None:
+        self.counts["dropped_" + why] += 1

@@ -1,0 +1,141 @@
+"""HTTPS with the limits that every call of the bridge has: verified TLS, no redirect, no proxy, short times, small answers.
+
+Not for OAuth (as_client.py) and not for MCP (relay.py). Errors become Refused with a fixed word; texts from outside stay outside.
+"""
+
+import json
+import os
+import ssl
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pyreqwest import exceptions
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.response import Response
+
+from broker_bridge.refusals import Refused
+
+MAX_BODY = 64 * 1024
+CONNECT_S, TOTAL_S = 5, 15
+RETRY_S = 10
+
+_environment = threading.Lock()
+
+
+class Fetched(NamedTuple):
+    """An HTTP answer: `media_type` in lower case without parameters, `body` of at most MAX_BODY bytes, single headers only."""
+
+    status: int
+    media_type: str
+    body: bytes
+    headers: dict[str, str]
+
+
+class HttpsClient:
+    """Connections that trust the certificates in `ca` alone, or the system's where it is None."""
+
+    def __init__(self, ca: Path | None, connect_s: float = CONNECT_S, total_s: float = TOTAL_S, connections: int = 64) -> None:
+        builder = ClientBuilder().https_only(True).min_tls_version("TLSv1.2").follow_redirects(False).no_proxy().referer(False)
+        builder = builder.gzip(False).brotli(False).zstd(False).deflate(False).user_agent("latchpin-bridge")
+        builder = builder.connect_timeout(timedelta(seconds=connect_s)).timeout(timedelta(seconds=total_s))
+        self._client = _build(builder.pool_max_idle_per_host(connections), ca)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def fetch(
+        self, method: str, url: str, headers: dict[str, str], body: bytes = b"", wanted: tuple[str, ...] = ()
+    ) -> Fetched:
+        """The answer to one request; of its headers those in `wanted` that came exactly once, names in lower case.
+
+        Raises Refused: try_later where nothing answers in time, internal where the answer breaks the limits.
+        """
+        try:
+            request = self._client.request(method, url)
+            for name, value in headers.items():
+                request = request.header(name, value, is_sensitive=name in ("Authorization", "DPoP"))
+            async with request.body_bytes(body).build_streamed() as response:
+                return await _read(response, wanted)
+        except exceptions.RequestTimeoutError:
+            raise Refused("try_later", "timeout", RETRY_S) from None
+        except exceptions.ConnectError as error:
+            causes = error.details.get("causes") or []
+            tls = any("certificate" in cause["message"] or "tls" in cause["message"].lower() for cause in causes)
+            raise Refused("try_later", "tls" if tls else "connect", RETRY_S) from None
+        except exceptions.NetworkError:
+            raise Refused("try_later", "connection_lost", RETRY_S) from None
+        except exceptions.PyreqwestError:
+            raise Refused("internal", "not_http") from None
+        except ValueError:
+            raise Refused("invalid", "header_value") from None
+
+
+async def _read(response: Response, wanted: tuple[str, ...]) -> Fetched:
+    if 300 <= response.status < 400:
+        raise Refused("internal", "redirect")
+    length = response.get_header("content-length")
+    if length and length.isdigit() and int(length) > MAX_BODY:
+        raise Refused("internal", "body_too_long")
+    body = bytearray()
+    while (chunk := await response.body_reader.read_chunk()) is not None:
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise Refused("internal", "body_too_long")
+    media_type = (response.get_header("content-type") or "").partition(";")[0].strip().lower()
+    found = {name: values[0] for name in wanted if len(values := response.get_header_all(name)) == 1}
+    return Fetched(response.status, media_type, bytes(body), found)
+
+
+def _build(builder: ClientBuilder, ca: Path | None) -> Client:
+    if ca is None:
+        return builder.build()
+    # add_root_certificate_pem adds to the system's roots, which rustls-native-certs reads when the client is built, from
+    # SSL_CERT_FILE where that is set: for that moment the given file is the whole system.
+    ssl.create_default_context(cafile=str(ca))
+    with _environment:
+        names = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+        before = {name: os.environ.pop(name, None) for name in names}
+        os.environ["SSL_CERT_FILE"] = str(ca)
+        try:
+            return builder.build()
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+
+
+def json_object(fetched: Fetched) -> dict[str, Any]:
+    """The JSON object in the body of `fetched`.
+
+    Raises Refused: another media type, not JSON in UTF-8 (RFC 8259), not an object, or a name given twice in one object.
+    """
+    media_type = fetched.media_type
+    if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
+        raise Refused("internal", "content_type")
+    try:
+        value = json.loads(fetched.body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Refused("internal", "json") from None
+    if not isinstance(value, dict):
+        raise Refused("internal", "json")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise Refused("internal", "json_duplicate_key")
+    return members
+
+
+def _no_constant(_: str) -> None:
+    raise ValueError
+
+
+def retry_after_s(fetched: Fetched) -> int | None:
+    """Seconds of a Retry-After header (RFC 9110, section 10.2.3) between 1 and 3600; a date counts as none."""
+    text = fetched.headers.get("retry-after", "")
+    return min(max(int(text), 1), 3600) if text.isascii() and text.isdigit() and len(text) < 9 else None

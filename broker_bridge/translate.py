@@ -1,0 +1,346 @@
+"""THE table where OAuth's words and the device's words meet: a request becomes a form, an answer becomes a reply.
+
+Not for sending. What an AS names in its own way comes from its profile; whatever stands in neither is refused, never guessed.
+"""
+
+import re
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import ValidationError
+
+from broker_bridge import oauth_api
+from broker_bridge.oauth_api import Answer, AuthorizationServerMetadata
+from broker_bridge.profile import Profile
+from broker_bridge.refusals import Refused
+from broker_bridge.settings import Resource
+from latchpin.wire.errors import NUMBERS
+from latchpin.wire.messages import CHECKS, FIELDS, INPUT_FIELDS, INPUT_KINDS, KEYS, Message
+
+_Words = TypeVar("_Words", bound=oauth_api.Words)
+
+ASK = "ask"
+RETRY_S = 10
+DEFAULT_TTL_S = 300  # where a token answer has no expires_in (RFC 6749, section 5.1: RECOMMENDED)
+
+ENDPOINTS = {"CHALLENGE": "challenge", "TOKEN": "token", "DEVICE_CODE": "device_authorization", "REVOKE": "revocation"}
+
+# Error code of the AS (RFC 6749, 4.1.2.1 and 5.2; FiPA-04, 5.2.2.1; RFC 7009, 8628, 8707, 9449): code for the device.
+ERRORS = {
+    "insufficient_authorization": ASK,
+    "redirect_to_web": "needs_browser",
+    "invalid_session": "invalid_session",
+    "invalid_grant": "invalid_grant",
+    "access_denied": "denied",
+    "invalid_scope": "denied",
+    "unauthorized_client": "not_first_party",
+    "invalid_request": "invalid",
+    "invalid_dpop_proof": "invalid",
+    "use_dpop_nonce": "use_dpop_nonce",
+    "expired_token": "expired",
+    "authorization_pending": "try_later",
+    "slow_down": "try_later",
+    "temporarily_unavailable": "try_later",
+    "server_error": "try_later",
+    "invalid_client": "internal",
+    "invalid_target": "internal",
+    "unsupported_response_type": "internal",
+    "unsupported_grant_type": "internal",
+    "unsupported_token_type": "internal",
+}
+# An error code belongs to some requests only; elsewhere it is as strange as an unknown one.
+ONLY = {
+    "redirect_to_web": ("CHALLENGE",),
+    "invalid_session": ("CHALLENGE",),
+    "invalid_grant": ("TOKEN",),
+    "expired_token": ("TOKEN",),
+    "authorization_pending": ("TOKEN",),
+    "slow_down": ("TOKEN",),
+    "insufficient_authorization": ("CHALLENGE", "TOKEN"),
+}
+
+_FORMS_OF = {
+    "auth_session": r"[\x20-\x7e]+",
+    "code": r"[\x20-\x7e]+",
+    "refresh_token": r"[\x20-\x7e]+",
+    "device_code": r"[\x20-\x7e]+",
+    "token": r"[\x20-\x7e]+",
+    "code_challenge": r"[A-Za-z0-9_-]{43}",  # RFC 7636, section 4.2, with S256
+    "code_verifier": r"[A-Za-z0-9._~-]{43,128}",  # RFC 7636, section 4.1
+    "dpop": r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+",  # RFC 7515, section 7.1
+}
+_SHAPES = {name: re.compile(form) for name, form in _FORMS_OF.items()}
+
+
+class Ask(NamedTuple):
+    """A form for one endpoint of the AS: client authentication is added by as_client.py. Holds secrets: does not print."""
+
+    endpoint: str
+    form: dict[str, str]
+    proof: str | None
+
+    def __repr__(self) -> str:
+        return f"Ask({self.endpoint})"
+
+
+class Told(NamedTuple):
+    """A reply of the device's language, and a word for the log where the answer was not what was hoped for."""
+
+    message: Message
+    why: str | None = None
+
+
+def checked(message: Message, name: str) -> str | None:
+    """The text of a field, of the form that its RFC gives it, or None where it is absent. Raises Refused."""
+    text = message.get(name)
+    if text is not None and not _SHAPES[name].fullmatch(text):
+        raise Refused("invalid", f"form_of_{name}")
+    return text
+
+
+def resource_of(message: Message, resources: list[Resource]) -> Resource:
+    """The resource that the device names by its index. Raises Refused."""
+    if message["resource"] >= len(resources):
+        raise Refused("invalid", "resource_index")
+    return resources[message["resource"]]
+
+
+def to_ask(message: Message, device: str, client_id: str, resources: list[Resource], profile: Profile) -> Ask:
+    """What the AS is asked for a CHALLENGE, TOKEN, DEVICE_CODE or REVOKE.
+
+    device: the id that the session proved. Raises Refused: not a request that could be right.
+    """
+    form = _FORMS[message.name](message, client_id, resources, profile)
+    named = profile.challenge.device_parameter
+    if named and message.name in ("CHALLENGE", "DEVICE_CODE"):
+        form[named] = device
+    return Ask(ENDPOINTS[message.name], form, checked(message, "dpop"))
+
+
+def _challenge(message: Message, client_id: str, resources: list[Resource], profile: Profile) -> dict[str, str]:
+    said = {"client_id": client_id, **_scope_and_resource(message, resources)}
+    form = dict(profile.challenge.every)
+    auth_session = checked(message, "auth_session")
+    if auth_session is None:
+        challenge = checked(message, "code_challenge")
+        if challenge is None:
+            raise Refused("invalid", "no_code_challenge")
+        form.update(profile.challenge.first, **said, code_challenge=challenge, code_challenge_method="S256")
+    else:
+        form.update({name: said[name] for name in profile.challenge.repeat}, auth_session=auth_session)
+    for name, text in (message.get("answers") or {}).items():
+        shape = profile.answers.get(name)
+        if shape is None:
+            raise Refused("invalid", "answer_name")
+        if not re.fullmatch(shape, text) or not text.isprintable():
+            raise Refused("invalid", "answer_form")
+        form[name] = text
+    return form
+
+
+def _token(message: Message, client_id: str, resources: list[Resource], profile: Profile) -> dict[str, str]:
+    grants = {
+        "code": "authorization_code",
+        "refresh_token": "refresh_token",
+        "device_code": "urn:ietf:params:oauth:grant-type:device_code",
+    }
+    given = [name for name in grants if message.get(name) is not None]
+    verifier = checked(message, "code_verifier")
+    if len(given) != 1 or (verifier is None) == (given == ["code"]):
+        raise Refused("invalid", "grant")
+    form = {"grant_type": grants[given[0]], given[0]: checked(message, given[0]) or "", "client_id": client_id}
+    if verifier is not None:
+        form["code_verifier"] = verifier
+    return {**form, "resource": resource_of(message, resources).uri}
+
+
+def _device_code(message: Message, client_id: str, resources: list[Resource], profile: Profile) -> dict[str, str]:
+    return {"client_id": client_id, **_scope_and_resource(message, resources)}
+
+
+def _revoke(message: Message, client_id: str, resources: list[Resource], profile: Profile) -> dict[str, str]:
+    hint = ("access_token", "refresh_token")[message["hint"]]
+    return {"client_id": client_id, "token": checked(message, "token") or "", "token_type_hint": hint}
+
+
+_FORMS = {"CHALLENGE": _challenge, "TOKEN": _token, "DEVICE_CODE": _device_code, "REVOKE": _revoke}
+
+
+def _scope_and_resource(message: Message, resources: list[Resource]) -> dict[str, str]:
+    resource = resource_of(message, resources)
+    if message["scope"] >= len(resource.scopes):
+        raise Refused("invalid", "scope_index")
+    return {"scope": resource.scopes[message["scope"]], "resource": resource.uri}
+
+
+def offer(message: Message, metadata: AuthorizationServerMetadata, endpoints: dict[str, str], resource: Resource) -> Message:
+    """The OFFER: where the device's proofs go to (htu), and what the AS can do. Raises Refused."""
+    if "S256" not in metadata.code_challenge_methods_supported:
+        raise Refused("internal", "as_without_s256")
+    fields: dict[str, Any] = {
+        "issuer": metadata.issuer,
+        "token_endpoint": endpoints["token"],
+        "resource_uri": resource.uri,
+        "dpop_supported": "ES256" in metadata.dpop_signing_alg_values_supported,
+    }
+    for endpoint in ("challenge", "device_authorization", "revocation"):
+        if endpoint in endpoints:
+            fields[f"{endpoint}_endpoint"] = endpoints[endpoint]
+    return _reply("OFFER", message, fields)
+
+
+def to_told(message: Message, answer: Answer, profile: Profile) -> Told:
+    """What the device is told. Raises Refused: an answer that stands neither here nor in the profile."""
+    if 200 <= answer.status < 300:
+        return Told(_granted(message, answer))
+    if answer.status == 429 or answer.status >= 500:
+        return _error(message, "try_later", f"as_{answer.status}", retry_after_s=answer.retry_after_s or RETRY_S)
+    if answer.status not in (400, 401, 403):
+        raise Refused("internal", f"as_{answer.status}")
+    refusal = _words(oauth_api.Refusal, answer)
+    code = profile.errors.get(refusal.error) if message.name == "CHALLENGE" else None
+    if code is None and message.name in ONLY.get(refusal.error, (message.name,)):
+        code = ERRORS.get(refusal.error)
+    if code is None:
+        raise Refused("internal", "as_error_unknown")
+    if code == ASK:
+        return _asked(message, answer, refusal, profile)
+    why = refusal.error if refusal.error in ERRORS else "as_error_of_profile"
+    return _refusal(message, code, why, answer, refusal, profile)
+
+
+def _granted(message: Message, answer: Answer) -> Message:
+    if message.name == "CHALLENGE":
+        challenged = _words(oauth_api.Challenged, answer)
+        return _reply("CODE", message, {"code": challenged.authorization_code, "auth_session": challenged.auth_session})
+    if message.name == "TOKEN":
+        tokens = _words(oauth_api.Tokens, answer)
+        names = {"dpop": "DPoP", "bearer": "Bearer"}
+        if tokens.token_type.lower() not in names:
+            raise Refused("internal", "token_type")
+        fields = {
+            "access_token": tokens.access_token,
+            "token_type": names[tokens.token_type.lower()],
+            "ttl_s": DEFAULT_TTL_S if tokens.expires_in is None else tokens.expires_in,
+            "refresh_token": tokens.refresh_token,
+            "granted_scope": tokens.scope,
+            "auth_session": tokens.auth_session,
+        }
+        return _reply("TOKENS", message, fields)
+    if message.name == "DEVICE_CODE":
+        shown = _words(oauth_api.DeviceAuthorization, answer)
+        fields = {
+            "device_code": shown.device_code,
+            "user_code": shown.user_code,
+            "verification_uri": shown.verification_uri,
+            "interval_s": shown.interval,
+            "ttl_s": shown.expires_in,
+        }
+        return _reply("SHOW", message, fields)
+    return done(message)
+
+
+def done(message: Message) -> Message:
+    """The reply to a request that has nothing to tell: REVOKE (RFC 7009, section 2.2) and REPORT."""
+    return _reply("RESULT", message, {"status": 200, "body": b"", "block": 0, "blocks": 1})
+
+
+def _asked(message: Message, answer: Answer, refusal: oauth_api.Refusal, profile: Profile) -> Told:
+    members, content = profile.members, answer.content
+    reason = content.get(members.reason) if members.reason else None
+    code = ASK if reason is None else profile.reasons.get(reason) if isinstance(reason, str) else None
+    if code is None:
+        raise Refused("internal", "as_reason_unknown")
+    if code != ASK:
+        return _refusal(message, code, code, answer, refusal, profile)
+    auth_session = refusal.auth_session or message.get("auth_session")
+    if auth_session is None:
+        raise Refused("internal", "as_without_auth_session")
+    fields = {
+        "auth_session": auth_session,
+        "inputs": _inputs(content, profile),
+        "message": _text(content.get(members.message), "message"),
+        "tries_left": _number(content.get(members.tries_left), "tries_left"),
+        "ttl_s": _number(content.get(members.ttl), "ttl_s"),
+        "binding_word": _text(content.get(members.binding_word), "binding_word"),
+    }
+    return Told(_reply("PROMPT", message, fields))
+
+
+def _inputs(content: dict[str, Any], profile: Profile) -> list[dict[str, Any]]:
+    listed = content.get(profile.members.inputs) if profile.members.inputs else None
+    if listed is not None:
+        if not isinstance(listed, list) or len(listed) > FIELDS[KEYS["inputs"]][2]:
+            raise Refused("internal", "as_inputs")
+        try:
+            wanted = [oauth_api.Input.model_validate(item) for item in listed]
+        except ValidationError:
+            raise Refused("internal", "as_inputs") from None
+    else:
+        wanted = [item for ask in profile.asks if content.get(ask.member) not in (None, False) for item in ask.inputs]
+        if not wanted:
+            raise Refused("internal", "as_asks_nothing_known")
+    return [_input(item, profile) for item in wanted]
+
+
+def _input(item: oauth_api.Input, profile: Profile) -> dict[str, Any]:
+    if item.name not in profile.answers:
+        raise Refused("internal", "as_input_name_unknown")
+    if item.kind not in INPUT_KINDS or item.check not in (None, *CHECKS):
+        raise Refused("internal", "as_input_kind_unknown")
+    fields = {
+        "name": item.name,
+        "kind": INPUT_KINDS.index(item.kind),
+        "min": item.min,
+        "max": item.max,
+        "check": None if item.check is None else CHECKS.index(item.check),
+        "label": _cut(item.label, INPUT_FIELDS[5][2]),
+        "choices": None if item.choices is None else [_cut(choice, 40) or "?" for choice in item.choices],
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _refusal(message: Message, code: str, why: str, answer: Answer, refusal: oauth_api.Refusal, profile: Profile) -> Told:
+    retry_after_s = _number(answer.content.get(profile.members.retry_after), "retry_after_s") or answer.retry_after_s
+    if code == "try_later":
+        retry_after_s = retry_after_s or RETRY_S
+    tries_left = _number(answer.content.get(profile.members.tries_left), "tries_left") if code == "wrong_answer" else None
+    return _error(message, code, why, auth_session=refusal.auth_session, tries_left=tries_left, retry_after_s=retry_after_s)
+
+
+def refused(message: Message, refusal: Refused) -> Told:
+    """The ERROR for a request that ended in `refusal`."""
+    return _error(message, refusal.code, refusal.why, retry_after_s=refusal.retry_after_s)
+
+
+def _error(message: Message, code: str, why: str, **fields: Any) -> Told:
+    return Told(_reply("ERROR", message, {"error": NUMBERS[code], **fields}), why)
+
+
+def _reply(name: str, message: Message, fields: dict[str, Any]) -> Message:
+    kept = {field: value for field, value in fields.items() if value is not None}
+    for field, value in kept.items():
+        if isinstance(value, str) and len(value.encode()) > FIELDS[KEYS[field]][2]:
+            raise Refused("internal", f"as_too_long_{field}")
+    return Message(name, {"rid": message["rid"], **kept})
+
+
+def _words(model: type[_Words], answer: Answer) -> _Words:
+    try:
+        return model.model_validate(answer.content)
+    except ValidationError:
+        raise Refused("internal", "as_words") from None
+
+
+def _number(value: object, field: str) -> int | None:
+    return min(value, FIELDS[KEYS[field]][2]) if type(value) is int and value >= 0 else None
+
+
+def _text(value: object, field: str) -> str | None:
+    return _cut(value, FIELDS[KEYS[field]][2]) if isinstance(value, str) else None
+
+
+def _cut(text: str | None, most_bytes: int) -> str | None:
+    if text is None:
+        return None
+    shown = "".join(character if character.isprintable() else " " for character in text).strip()
+    return shown.encode()[:most_bytes].decode(errors="ignore") or None
