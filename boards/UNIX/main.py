@@ -38,8 +38,8 @@ def hush():
 def enrol(bridge, device=None):
     """Prints the line for whoever enrols: DEVICE KID PUBLICHEX MQTTPASSWORD."""
     identity = settings.make_identity(device=device, bridges=[settings.parse_bridge(bridge)])
-    if not hasattr(os, "chmod"):
-        os.system("chmod 600 " + settings.IDENTITY)  # noqa: S605: MicroPython has no other way
+    if not hasattr(os, "chmod"):  # MicroPython on unix
+        os.system("chmod 600 " + settings.IDENTITY)  # noqa: S605
     print(identity.enrolment())
 
 

@@ -91,17 +91,18 @@ async def _answer(reader, max_body):
             headers[name] = value.strip()
     if length is not None and length > max_body:
         raise LinkError("protocol", "the answer is longer than this device takes")
-    body = b""
-    while length is None or len(body) < length:
-        part = await reader.read(min(512, max_body + 1 - len(body)) if length is None else min(512, length - len(body)))
+    if length is not None:
+        return int(status[1]), headers, await reader.readexactly(length)
+    body = bytearray()
+    while True:
+        # Byte by byte: MicroPython's stream would swallow an end (close_notify) that comes together with the last bytes.
+        part = await reader.read(1)
         if not part:
-            if length is not None:
-                raise EOFError
             break
         body += part
         if len(body) > max_body:
             raise LinkError("protocol", "the answer is longer than this device takes")
-    return int(status[1]), headers, body
+    return int(status[1]), headers, bytes(body)
 
 
 async def _line(reader, most):

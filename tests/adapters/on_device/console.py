@@ -1,0 +1,31 @@
+"""Prints every key that the SerialConsole reads as its position in the alphabet of keys, so that no digit shows; "=" ends it."""
+
+import asyncio
+
+from latchpin.adapters.serial_console import SerialConsole
+
+KEYS = "0123456789*#ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+class View:
+    def __init__(self, title, text, entry):
+        self.title = title
+        self.text = text
+        self.entry = entry
+
+
+async def main():
+    console = SerialConsole()
+    console.show(View("PIN?", "word: amber fox", ""))
+    console.show(View("PIN?", "word: amber fox", ""))
+    count = 0
+    while True:
+        key = await console.read_key()
+        count += 1
+        if key == "Q":
+            break
+        console.show(View("Key", "abcdefghij*#ABCDEFGHIJKLMNOPQRSTUVWXYZ"[KEYS.index(key)], "1234"[: count % 2]))
+    print("end")
+
+
+asyncio.run(main())
