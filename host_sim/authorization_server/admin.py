@@ -29,6 +29,7 @@ class AdminError(Exception):
 
 def waiting(services: Services) -> list[dict[str, Any]]:
     """Who waits for a person, oldest first. `since` is epoch seconds."""
+    now_s = services.now_s()
     with services.storage.transaction() as transaction:
         return [
             {
@@ -39,9 +40,9 @@ def waiting(services: Services) -> list[dict[str, Any]]:
                 "since": session.created,
                 "client_id": session.client_id,
                 "locked": session.locked,
-                "pin_issued": transaction.pin(session.id) is not None,
+                "pin_issued": (pin.expires(transaction, session) or 0) > now_s,
             }
-            for session in transaction.waiting(services.now_s())
+            for session in transaction.waiting(now_s)
         ]
 
 
@@ -79,7 +80,7 @@ def devices(services: Services) -> list[Device]:
 
 
 def _the_one(sessions: list[Session], device: str, binding_word: str | None) -> Session:
-    found = [session for session in sessions if session.device == device]
+    found = [session for session in sessions if session.device == device and session.asking == pin.NAME]
     if binding_word is not None:
         found = [session for session in found if session.binding_word == binding_word]
     if not found:

@@ -7,7 +7,7 @@ Not for routes, DPoP or challenges: what Authlib lacks stands in files of its ow
 # (Authlib's hooks are typed for any framework; here request, client and token are always ours.)
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidClientError, OAuth2Request
@@ -30,7 +30,7 @@ class Granted:
     """What a token is made of: Authlib's "user". `refresh_token` is handed out as it stands."""
 
     family: Family
-    refresh_token: str
+    refresh_token: str = field(repr=False)
 
     def get_user_id(self) -> str:
         return self.family.subject

@@ -14,6 +14,7 @@ from urllib.parse import quote_plus
 import httpx2
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 from tests.authorization_server import running
 
@@ -31,7 +32,7 @@ class DpopKey:
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self.jwk = jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        self.jwk = ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         canonical = '{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}' % (self.jwk["x"], self.jwk["y"])
         self.jkt = base64.urlsafe_b64encode(hashlib.sha256(canonical.encode()).digest()).rstrip(b"=").decode()
 
@@ -50,7 +51,7 @@ class Party:
     ) -> None:
         self.server = server
         self.client = client
-        self.key = DpopKey() if dpop else None
+        self.key: Any = DpopKey() if dpop else None  # a DpopKey, or None
         self.device = device or f"lp-{next(_numbers):04d}x"
         self.verifier, self.code_challenge = verifier_and_challenge()
         self.nonce: str | None = None
@@ -63,20 +64,22 @@ class Party:
 
     def post(self, endpoint: str, fields: dict[str, str], **options: Any) -> httpx2.Response:
         """One POST, signed again once where the AS wants another nonce. Options replace the usual proof, key, headers."""
-        url = f"{self.server.issuer.rstrip('/')}/{endpoint}"
-        for _ in range(2):
-            headers = dict(options.get("headers", {}))
-            if self.client == running.BRIDGE and "Authorization" not in headers:
-                headers["Authorization"] = basic(self.client, running.BRIDGE_SECRET)
-            key = options.get("key", self.key)
-            if "proof" in options:
-                headers |= {"DPoP": options["proof"]} if options["proof"] else {}
-            elif key:
-                headers["DPoP"] = key.sign(url, self.nonce)
-            response = self.server.http.post(f"/{endpoint}", data=fields, headers=headers)
-            self.nonce = response.headers["dpop-nonce"]
-            if response.status_code != 400 or response.json()["error"] != "use_dpop_nonce" or "proof" in options:
-                break
+        response = self._post_once(endpoint, fields, options)
+        if response.status_code == 400 and response.json()["error"] == "use_dpop_nonce" and "proof" not in options:
+            response = self._post_once(endpoint, fields, options)
+        return response
+
+    def _post_once(self, endpoint: str, fields: dict[str, str], options: dict[str, Any]) -> httpx2.Response:
+        headers = dict(options.get("headers", {}))
+        if self.client == running.BRIDGE and "Authorization" not in headers:
+            headers["Authorization"] = basic(self.client, running.BRIDGE_SECRET)
+        key = options.get("key", self.key)
+        if "proof" in options:
+            headers |= {"DPoP": options["proof"]} if options["proof"] else {}
+        elif key:
+            headers["DPoP"] = key.sign(f"{self.server.issuer.rstrip('/')}/{endpoint}", self.nonce)
+        response = self.server.http.post(f"/{endpoint}", data=fields, headers=headers)
+        self.nonce = response.headers["dpop-nonce"]
         return response
 
     def first_fields(self, **changes: str | None) -> dict[str, str]:

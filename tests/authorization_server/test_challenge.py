@@ -47,7 +47,8 @@ def test_the_issued_pin_has_eight_digits_and_a_check_digit_and_earns_a_code(serv
 @proves("PROTOCOL-5-h")
 def test_a_pin_is_worth_nothing_for_another_device_or_another_session(server):
     mine, theirs = Party(server), Party(server)
-    mine.start(), theirs.start()
+    mine.start()
+    theirs.start()
     pin = server.issue_pin(mine.device)
     assert theirs.follow(pin=pin).json()["reason"] == "wrong_answer"
     again = Party(server, device=mine.device)

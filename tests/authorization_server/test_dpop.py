@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from host_sim.authorization_server import dpop
 from host_sim.authorization_server.errors import InvalidDpopProof
@@ -85,7 +86,7 @@ WRONG = {
     "an iat that is no number": lambda key, url, nonce: key.sign(url, nonce, iat=True),
     "a nonce that is no text": lambda key, url, nonce: key.sign(url, 5),
     "no signature": lambda key, url, nonce: key.sign(url, nonce).rpartition(".")[0] + ".",
-    "no algorithm": lambda key, url, nonce: jwt.encode({"jti": "x", "htm": "POST", "htu": url, "iat": 0}, None, algorithm="none"),
+    "no algorithm": lambda key, url, nonce: jwt.encode({"jti": "x", "htm": "POST", "htu": url, "iat": 0}, "", algorithm="none"),
     "a shared secret": lambda key, url, nonce: jwt.encode(
         {"jti": "x", "htm": "POST", "htu": url, "iat": 0, "nonce": nonce},
         "k" * 32,
@@ -104,14 +105,14 @@ WRONG = {
 
 def _signed_with_rsa(url: str, nonce: str) -> str:
     key = rsa.generate_private_key(65537, 2048)
-    jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
+    jwk = json.loads(RSAAlgorithm.to_jwk(key.public_key()))
     claims = {"jti": "x", "htm": "POST", "htu": url, "iat": 0, "nonce": nonce}
     return jwt.encode(claims, key, algorithm="RS256", headers={"typ": "dpop+jwt", "jwk": jwk})
 
 
 def _signed_with_p384(url: str, nonce: str) -> str:
     key = ec.generate_private_key(ec.SECP384R1())
-    jwk = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    jwk = ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
     claims = {"jti": "x", "htm": "POST", "htu": url, "iat": 0, "nonce": nonce}
     return jwt.encode(claims, key, algorithm="ES384", headers={"typ": "dpop+jwt", "jwk": jwk})
 

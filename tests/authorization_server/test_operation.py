@@ -248,7 +248,7 @@ def test_it_says_ready_once_and_ends_cleanly_within_two_seconds(tmp_path, number
         process.send_signal(number)
         assert process.wait(5) == 0
         assert time.monotonic() - before < 2
-        assert process.stdout.read() == ""
+        assert process.stdout and process.stdout.read() == ""
 
 
 def test_a_port_that_is_taken_is_named(server):

@@ -12,9 +12,10 @@ from host_sim.authorization_server.keys import Keys
 from host_sim.authorization_server.storage import Pin, Session, Transaction
 from latchpin.wire.check_digit import damm
 
+NAME = "pin"
 DIGITS = 8
 MESSAGE = "Ask for a PIN for this device"
-INPUTS = [{"name": "pin", "kind": "digits", "min": DIGITS + 1, "max": DIGITS + 1, "check": "damm", "label": "PIN"}]
+INPUTS = [{"name": NAME, "kind": "digits", "min": DIGITS + 1, "max": DIGITS + 1, "check": "damm", "label": "PIN"}]
 
 _NOTHING_ISSUED = bytes(32)  # no keyed hash is ever compared equal to it: `judge` asks for a row as well
 

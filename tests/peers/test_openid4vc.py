@@ -1,0 +1,110 @@
+"""`@openid4vc/oauth2` (npm), a FiPA client that others wrote, earns tokens from the reference AS over HTTPS.
+
+Not our client in disguise: openid4vc_client.mjs calls the library and nothing of ours.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from tests.authorization_server import running
+from tests.authorization_server.parties import wrong_pin
+
+HERE = Path(__file__).parent
+
+pytestmark = pytest.mark.node
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    found = shutil.which("node")
+    if not found:
+        pytest.skip("Node.js is missing: install Node.js 20 or newer (apt install nodejs npm), then: cd tests/peers && npm ci")
+    if not (HERE / "node_modules" / "@openid4vc" / "oauth2").is_dir():
+        pytest.skip("@openid4vc/oauth2 is missing: cd tests/peers && npm ci")
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory):
+    with running.server(tmp_path_factory.mktemp("as")) as started:
+        yield started
+
+
+class App:
+    """The foreign client as a process: `tell` and `hear` one JSON line."""
+
+    def __init__(self, node: str, server: running.Server, **plan: Any) -> None:
+        self.process = subprocess.Popen(
+            [node, str(HERE / "openid4vc_client.mjs")],
+            env={"PATH": os.environ["PATH"], "NODE_EXTRA_CA_CERTS": str(server.ca)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.tell({"issuer": server.issuer, "scope": "led:read led:write", "resource": running.RESOURCE} | plan)
+
+    def tell(self, step: dict[str, Any]) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(step) + "\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> dict[str, Any]:
+        assert self.process.stdout and self.process.stderr
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        return json.loads(line)
+
+    def end(self) -> int:
+        self.process.communicate(timeout=10)
+        return self.process.returncode
+
+
+def thumbprint(jwk: dict[str, str]) -> str:
+    text = json.dumps({name: jwk[name] for name in ("crv", "kty", "x", "y")}, separators=(",", ":"))
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(("client", "dpop"), [(running.APP, True), (running.BEARER_APP, False)])
+def test_it_completes_challenge_token_and_refresh(node, server, client, dpop):
+    app = App(node, server, client_id=client, dpop=dpop, device="lp-peer")
+    first = app.hear()
+    assert (first["asked"], first["tries_left"]) == (["pin"], 5)
+    issued = server.admin("pin", device=f"{client}/lp-peer")
+    assert issued["binding_word"] == first["binding_word"]
+    app.tell({"pin": wrong_pin(issued["pin"])})
+    assert app.hear()["tries_left"] == 4
+    app.tell({"pin": issued["pin"]})
+    done = app.hear()
+    assert app.end() == 0
+
+    keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(server.http.get("/jwks.json").json()).keys}
+    for tokens in (done["granted"], done["refreshed"]):
+        token = tokens["access_token"]
+        key = keys[jwt.get_unverified_header(token)["kid"]]
+        claims = jwt.decode(token, key, algorithms=["ES256"], audience=running.RESOURCE, issuer=server.issuer)
+        assert tokens["token_type"] == ("DPoP" if dpop else "Bearer")
+        assert claims.get("cnf") == ({"jkt": thumbprint(done["public_jwk"])} if dpop else None)
+        assert claims["scope"] == "led:read led:write"
+    assert done["granted"]["refresh_token"] != done["refreshed"]["refresh_token"]
+    assert done["statuses"].count(403) == 2
+
+
+def test_it_is_told_by_the_error_code_that_it_is_not_first_party(node, server):
+    app = App(node, server, client_id=running.OUTSIDER, dpop=True, device="lp-peer")
+    assert app.hear() == {"error": "unauthorized_client"}
+    assert app.end() == 1
+
+
+def test_the_lock_file_names_no_registry():
+    lock = (HERE / "package-lock.json").read_text(encoding="utf-8")
+    assert "resolved" not in lock and "registry" not in lock
