@@ -151,7 +151,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="broker.toml")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, kind: type[Broker] = Broker) -> int:
     """Serves until SIGTERM or Ctrl-C; 0 then, 2 with one line on stderr if it cannot start."""
     raise_file_limit()
 
@@ -160,7 +160,7 @@ def run(args: argparse.Namespace) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(load(args.config), stop)
+        await serve(load(args.config), stop, kind)
 
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import mqtt5
-from latchpin.wire import topics
 from mqtt5 import ConnAckReasonCode, DisconnectReasonCode, PubAckReasonCode, SubAckReasonCode, UnsubAckReasonCode
 
 from broker_bridge.registry import ACL, Registry, RegistryError, hash_mqtt_password, verify_mqtt_password
+from latchpin.wire import topics
 
 # What one client may cost. INFLIGHT is the Receive Maximum that the broker grants, and the most that it uses itself.
-MAX_PACKET, MAX_PAYLOAD, MAX_SUBSCRIPTIONS = 8192, 4096, 16
+MAX_PACKET, MAX_PAYLOAD, MAX_SUBSCRIPTIONS, TURN = 8192, 4096, 16, 64
 INFLIGHT, QUEUE = {"device": 16, "bridge": 1024}, {"device": 64, "bridge": 8192}
 MAX_KEEP_ALIVE_S, CONNECT_WITHIN_S, SWEEP_S, CLOSE_WITHIN_S = 600, 5, 0.5, 2
 RETAINED = re.compile("latchpin/1/[^/]+/state")
@@ -34,66 +34,132 @@ GRANTED = (SubAckReasonCode.GRANTED_QOS_AT_MOST_ONCE, SubAckReasonCode.GRANTED_Q
 MALFORMED, PROTOCOL_ERROR = DisconnectReasonCode.MALFORMED_PACKET, DisconnectReasonCode.PROTOCOL_ERROR
 NOBODY = hash_mqtt_password(b"")
 
-# A refusal before CONNACK is a CONNACK (section 4.13.1). To MQTT 3.1 and 3.1.1 it is one that they can read.
-PLAIN = ConnAckReasonCode.UNSPECIFIED_ERROR
+# A refusal before CONNACK is a CONNACK (section 4.13.1).
 CONNACK = {
     0x81: ConnAckReasonCode.MALFORMED_PACKET,
     0x82: ConnAckReasonCode.PROTOCOL_ERROR,
     0x95: ConnAckReasonCode.PACKET_TOO_LARGE,
 }
-OLD_CONNACK = bytes((0x20, 2, 0, 1))
+CONNACK_3_1_1 = bytes((0x20, 2, 0, 1))  # "unacceptable protocol version", in words that MQTT 3.1.1 can read
 
-_LEVELS = r"(?:[^/+#\0]*|\+)(?:/(?:[^/+#\0]*|\+))*(?:/#)?|#"  # section 4.7.1
-_FILTER = re.compile(rf"(?!\$share/)(?:{_LEVELS})|\$share/([^/+#\0]+)/((?:{_LEVELS}))")  # section 4.8.2
+# What stands in a body, in order: t text, d binary data, p properties, 1 2 4 so many bytes, v a variable byte integer; what
+# follows ( may be absent, what follows * comes once or more. Packets that are not here are not for a client to send (table 2-1),
+# or belong to QoS 2 and to extended authentication, which this broker does not offer.
+CONNECT, PUBLISH, PUBACK, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 4, 8, 10, 12, 14
+LAYOUTS = {PUBACK: "2(1(p", SUBSCRIBE: "2p*to", UNSUBSCRIBE: "2p*t", PINGREQ: "", DISCONNECT: "(1(p"}
+PROPERTIES = {  # table 2-4
+    **dict.fromkeys((0x01, 0x17, 0x19, 0x24, 0x25, 0x28, 0x29, 0x2A), "1"),
+    **dict.fromkeys((0x13, 0x21, 0x22, 0x23), "2"),
+    **dict.fromkeys((0x02, 0x11, 0x18, 0x27), "4"),
+    **dict.fromkeys((0x03, 0x08, 0x12, 0x15, 0x1A, 0x1C, 0x1F), "t"),
+    **dict.fromkeys((0x09, 0x16), "d"),
+    **{0x0B: "v", 0x26: "tt"},
+}
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")  # [MQTT-1.5.4-2], and what section 1.5.4 lets a receiver refuse
+_LEVELS = r"(?:[^/+#]*|\+)(?:/(?:[^/+#]*|\+))*(?:/#)?|#"  # section 4.7.1
+_FILTER = re.compile(rf"(?!\$share/)(?=.)(?:{_LEVELS})|\$share/([^/+#]+)/(?=.)((?:{_LEVELS}))")  # section 4.8.2
 
 
 class Refused(Exception):
-    """The client broke MQTT: what its DISCONNECT says, or its CONNACK (MQTT 5, section 4.13)."""
+    """The client broke MQTT: what its DISCONNECT, or before CONNACK its CONNACK, says (section 4.13)."""
 
-    def __init__(self, reason: DisconnectReasonCode, connack: bytes | None = None) -> None:
+    def __init__(self, reason: DisconnectReasonCode) -> None:
         super().__init__()
-        self.reason = reason
-        self.connack = connack or mqtt5.ConnAckPacket(reason_code=CONNACK.get(int(reason), PLAIN)).write()
+        self.event, self.client, self.code, self.reason = "refused", "", int(reason), reason
+        self.connack = mqtt5.ConnAckPacket(reason_code=CONNACK.get(int(reason), ConnAckReasonCode.UNSPECIFIED_ERROR)).write()
 
 
-def frame(buffer: memoryview, start: int) -> tuple[int, int] | None:
-    """(begin of the body, end) of the packet at `start`; None while it is not all there (section 2.1.4). Raises Refused."""
-    length = 0
-    for place in range(start + 1, min(len(buffer), start + 5)):
-        length |= (buffer[place] & 0x7F) << 7 * (place - start - 1)
+class NotAdmitted(Refused):
+    """A CONNECT that is well-formed and yet refused."""
+
+    def __init__(self, reason: ConnAckReasonCode, client: str = "", connack: bytes = b"") -> None:
+        super().__init__(PROTOCOL_ERROR)
+        self.event, self.client, self.code = "not admitted", client, int(reason)
+        self.connack = connack or mqtt5.ConnAckPacket(reason_code=reason).write()
+
+
+def integer(buffer: bytes | memoryview, start: int) -> tuple[int, int] | None:
+    """(value, end) of a variable byte integer (section 1.5.5); None while it is not all there. Raises Refused."""
+    value = 0
+    for place in range(start, min(len(buffer), start + 4)):
+        value |= (buffer[place] & 0x7F) << 7 * (place - start)
         if buffer[place] < 0x80:
-            if place + 1 - start + length > MAX_PACKET:
-                raise Refused(DisconnectReasonCode.PACKET_TOO_LARGE)
-            return (place + 1, place + 1 + length) if place + 1 + length <= len(buffer) else None
-    if len(buffer) >= start + 5:
+            return value, place + 1
+    if len(buffer) >= start + 4:
         raise Refused(MALFORMED)
     return None
 
 
-def decoded(packet: memoryview, body: memoryview) -> Any:
-    """What the codec makes of one whole packet, and the checks that the codec leaves to others. Raises Refused."""
-    if packet[0] >> 4 == 1 and bytes(body[:6]) == b"\0\4MQTT" and len(body) > 6 and body[6] != 5:  # [MQTT-3.1.2-2]
-        other = mqtt5.ConnAckPacket(reason_code=ConnAckReasonCode.UNSUPPORTED_PROTOCOL_VERSION).write()
-        raise Refused(PROTOCOL_ERROR, OLD_CONNACK if body[6] in (3, 4) else other)
+def frame(buffer: memoryview, start: int) -> tuple[int, int] | None:
+    """(begin of the body, end) of the packet at `start`; None while it is not all there (section 2.1.4). Raises Refused."""
+    found = integer(buffer, start + 1)
+    if found and found[1] + found[0] - start > MAX_PACKET:
+        raise Refused(DisconnectReasonCode.PACKET_TOO_LARGE)
+    return (found[1], found[1] + found[0]) if found and found[1] + found[0] <= len(buffer) else None
+
+
+def walk(body: bytes, layout: str, place: int = 0) -> int:
+    """The end of what `layout` names, every length and text in it checked. Raises Refused, IndexError, ValueError."""
+    for number, kind in enumerate(layout):
+        if kind == "t" or kind == "d":
+            start, place = place + 2, place + 2 + (body[place] << 8 | body[place + 1])
+            if kind == "t" and _CONTROL.search(str(body[start:place], "utf-8")):
+                raise Refused(MALFORMED)
+        elif kind == "p" and body[place] == 0:
+            place += 1
+        elif kind == "p" or kind == "v":
+            found = integer(body, place)
+            if found is None:
+                raise Refused(MALFORMED)
+            place, end = found[1], found[1] + (found[0] if kind == "p" else 0)
+            while place < end <= len(body):
+                place = walk(body[:end], PROPERTIES[body[place]], place + 1)
+            place = end
+        elif kind == "o":
+            if body[place] & 0xC0:  # [MQTT-3.8.3-5]
+                raise Refused(MALFORMED)
+            place += 1
+        elif kind == "(":
+            if place == len(body):
+                return place
+        elif kind == "*":
+            again, once = layout[number + 1 :], True
+            while once or place < len(body):
+                place, once = walk(body, again, place), False
+            return place
+        else:
+            place += int(kind)
+        if place > len(body):
+            raise Refused(MALFORMED)
+    return place
+
+
+def decoded(packet: memoryview, begin: int) -> Any:
+    """A whole packet, its body from `begin` on, as the codec reads it, after the checks that the codec leaves to others.
+
+    Raises Refused.
+    """
+    kind, flags, body = packet[0] >> 4, packet[0] & 15, bytes(packet[begin:])
+    if kind == CONNECT and body[:6] == b"\0\4MQTT" and len(body) > 6 and body[6] != 5:  # [MQTT-3.1.2-2]
+        raise NotAdmitted(ConnAckReasonCode.UNSUPPORTED_PROTOCOL_VERSION, connack=CONNACK_3_1_1 if body[6] == 4 else b"")
     try:
+        if kind == PUBLISH:
+            walk(body, "t2p" if flags & 6 else "tp")
+            if flags & 14 == 8:  # [MQTT-3.3.1-2]
+                raise Refused(MALFORMED)
+        elif kind == CONNECT:
+            has = body[7]
+            if has & 1 or (not has & 4 and has & 0x38):  # [MQTT-3.1.2-3], [MQTT-3.1.2-11], [MQTT-3.1.2-13]
+                raise Refused(MALFORMED)
+            walk(body, "t112pt" + ("ptd" if has & 4 else "") + ("t" if has & 0x80 else "") + ("d" if has & 0x40 else ""))
+        elif kind in LAYOUTS:
+            walk(body, LAYOUTS[kind])
+        else:
+            raise Refused(PROTOCOL_ERROR)
         result, used = mqtt5.read(packet)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException:  # mqtt5 0.8 panics on text that is not UTF-8, and a panic is no Exception
+    except (ValueError, LookupError):
         raise Refused(MALFORMED) from None
-    malformed, texts = used != len(packet), ()
-    if isinstance(result, mqtt5.ConnectPacket):
-        flags = body[7]
-        malformed |= bool(flags & 1) or (not flags & 4 and bool(flags & 0x38))  # [MQTT-3.1.2-3], [MQTT-3.1.2-11], [-13]
-        texts = (result.client_id, result.username or "", result.will.topic if result.will else "")
-    elif isinstance(result, mqtt5.PublishPacket):
-        malformed |= result.qos == QOS[0] and result.duplicate  # [MQTT-3.3.1-2]
-        texts = (result.topic, result.response_topic or "")
-    elif isinstance(result, mqtt5.SubscribePacket):
-        malformed |= not all(_FILTER.fullmatch(wanted.pattern) and wanted.pattern for wanted in result.topic_filters)
-    elif isinstance(result, mqtt5.UnsubscribePacket):
-        malformed |= not all(_FILTER.fullmatch(pattern) and pattern for pattern in result.patterns)
-    if malformed or any("\0" in text for text in texts):  # [MQTT-1.5.4-2]
+    if used != len(packet):
         raise Refused(MALFORMED)
     if getattr(result, "packet_id", None) == 0:  # [MQTT-2.2.1-3]
         raise Refused(PROTOCOL_ERROR)
@@ -165,13 +231,16 @@ class Subscription(NamedTuple):
 class Client(asyncio.Protocol):
     """One connection: bytes in, packets out."""
 
-    __slots__ = ("broker", "buffer", "ended", "heard", "inflight", "keep_alive_s", "last_id", "max_packet", "name", "out",
-                 "patterns", "paused", "queue", "role", "transport", "will", "window")  # fmt: skip
+    __slots__ = (
+        *("broker", "transport", "name", "role", "buffer", "start", "out", "ended", "hearing", "paused", "waiting", "heard"),
+        *("keep_alive_s", "expiry_asked", "will", "max_packet", "window", "inflight", "last_id", "queue", "patterns"),
+    )
 
     def __init__(self, broker: "Broker") -> None:
         self.broker, self.name, self.role = broker, "", ""
-        self.buffer, self.out = b"", []
-        self.ended = self.paused = False
+        self.buffer, self.start, self.out = b"", 0, []
+        self.hearing = True
+        self.ended = self.paused = self.waiting = self.expiry_asked = False
         self.heard, self.keep_alive_s = time.monotonic(), CONNECT_WITHIN_S / 1.5
         self.will: mqtt5.Will | None = None
         self.max_packet, self.window, self.last_id = MAX_PACKET, 0, 0
@@ -189,32 +258,50 @@ class Client(asyncio.Protocol):
         self.end(why="connection lost")
 
     def pause_writing(self) -> None:
-        self.paused = True
-        self.transport.pause_reading()  # who does not read is not read either: answers cannot pile up
+        self.paused = True  # who does not read is not heard either, so that answers cannot pile up
 
     def resume_writing(self) -> None:
         self.paused = False
-        if not self.ended:
-            self.transport.resume_reading()
-            self.drain()
+        self.drain()
+        self.work()
 
     def data_received(self, data: bytes) -> None:
         self.heard = time.monotonic()
-        view, start = memoryview(self.buffer + data if self.buffer else data), 0
+        self.buffer = self.buffer[self.start :] + data if self.start < len(self.buffer) else data
+        self.start = 0
+        if not self.waiting:
+            self.work()
+
+    def work(self) -> None:
+        """Handles up to TURN packets of the buffer; what is left waits for the next turn of the loop, and nothing is read."""
+        self.waiting, view = False, memoryview(self.buffer)
         try:
-            while not self.ended and start < len(view) and (found := frame(view, start)):
+            for _ in range(TURN):
+                if self.ended or self.paused:
+                    break
+                found = frame(view, self.start) if self.start < len(view) else None
+                if found is None:
+                    return self.hear(True)
                 body, end = found
-                self.handle(decoded(view[start:end], view[body:end]))
-                start = end
+                self.handle(decoded(view[self.start : end], body - self.start))
+                self.start = end
+            else:
+                self.waiting = True
+                self.broker.loop.call_soon(self.work)
+            self.hear(False)
         except Refused as refused:
-            self.broker.count("malformed" if refused.reason == MALFORMED else "refused", self.name, int(refused.reason))
-            if not self.name and view[start] >> 4 == 1:
+            self.broker.count(refused.event, self.name or refused.client, refused.code)
+            if not self.name and view[self.start] >> 4 == CONNECT:
                 self.send(refused.connack)
             self.end(refused.reason, why="broke the protocol")
         except Exception as error:
             self.broker.count("internal", self.name, type(error).__name__)
             self.end(DisconnectReasonCode.UNSPECIFIED_ERROR, why="defect of the broker")
-        self.buffer = bytes(view[start:])
+
+    def hear(self, on: bool) -> None:
+        if on != self.hearing:
+            self.hearing = on
+            (self.transport.resume_reading if on else self.transport.pause_reading)()
 
     def send(self, packet: bytes) -> None:
         """Joins what one turn of the loop writes; a packet longer than the client takes is dropped ([MQTT-3.1.2-24])."""
@@ -245,43 +332,35 @@ class Client(asyncio.Protocol):
         """One packet to its place in PACKETS; CONNECT comes first and once (section 3.1)."""
         if isinstance(packet, mqtt5.ConnectPacket) == bool(self.name):
             raise Refused(PROTOCOL_ERROR)
-        handler = PACKETS.get(type(packet))
-        if handler is None:
-            raise Refused(PROTOCOL_ERROR)
-        handler(self, packet)
+        PACKETS[type(packet)](self, packet)
 
     def on_connect(self, packet: mqtt5.ConnectPacket) -> None:
-        name, will = packet.username or "", packet.will
-        role = self.broker.authenticate(name, packet.password or b"")
-        for wrong, reason in (
-            (packet.authentication_method is not None, ConnAckReasonCode.BAD_AUTHENTICATION_METHOD),
-            (role is None, ConnAckReasonCode.BAD_USER_NAME_OR_PASSWORD),
-            (packet.client_id != name, ConnAckReasonCode.CLIENT_ID_NOT_VALID),
-            (will and will.qos not in QOS, ConnAckReasonCode.QUALITY_NOT_SUPPORTED),
-            (will and not self.broker.may(role or "", name, "write", will.topic), ConnAckReasonCode.NOT_AUTHORIZED),
-            (will and len(will.payload or b"") > MAX_PAYLOAD, ConnAckReasonCode.PACKET_TOO_LARGE),
-        ):
-            if wrong:
-                self.broker.count("connect refused", name if topics.is_id(name) else "", int(reason))
-                self.send(mqtt5.ConnAckPacket(reason_code=reason).write())
-                return self.end()
+        name, role, will = *self.broker.admit(packet), packet.will
+        if will and will.qos not in QOS:
+            raise NotAdmitted(ConnAckReasonCode.QUALITY_NOT_SUPPORTED, name)
+        if will and len(will.payload or b"") > MAX_PAYLOAD:
+            raise NotAdmitted(ConnAckReasonCode.PACKET_TOO_LARGE, name)
+        if will and not self.broker.may(role, name, "write", will.topic):
+            raise NotAdmitted(ConnAckReasonCode.NOT_AUTHORIZED, name)
         if older := self.broker.clients.get(name):
             older.end(DisconnectReasonCode.SESSION_TAKEN_OVER, why="taken over")
-        self.name, self.role, self.will = name, role or "", will
+        self.name, self.role, self.will = name, role, will
         self.window = min(packet.receive_max, INFLIGHT[self.role])
+        self.expiry_asked = packet.session_expiry_interval > 0
         self.max_packet = min(packet.max_packet_size or MAX_PACKET, MAX_PACKET)
         self.keep_alive_s = min(packet.keep_alive or MAX_KEEP_ALIVE_S, MAX_KEEP_ALIVE_S)
         self.broker.clients[name] = self
         self.broker.log("connected", client=name)
-        self.send(
-            mqtt5.ConnAckPacket(
-                receive_max=INFLIGHT[self.role],
-                max_packet_size=MAX_PACKET,
-                max_qos=QOS[1],
-                session_expiry_interval=0 if packet.session_expiry_interval else None,
-                server_keep_alive=self.keep_alive_s if self.keep_alive_s != packet.keep_alive else None,
-            ).write()
-        )
+        answer = mqtt5.ConnAckPacket(
+            receive_max=INFLIGHT[self.role],
+            max_packet_size=MAX_PACKET,
+            max_qos=QOS[1],
+            session_expiry_interval=0 if packet.session_expiry_interval else None,
+            server_keep_alive=self.keep_alive_s if self.keep_alive_s != packet.keep_alive else None,
+        ).write()
+        if len(answer) > self.max_packet:
+            return self.end(why="takes no CONNACK")
+        self.send(answer)
 
     def on_publish(self, packet: mqtt5.PublishPacket) -> None:
         topic = packet.topic
@@ -289,6 +368,7 @@ class Client(asyncio.Protocol):
             (packet.qos not in QOS, DisconnectReasonCode.QOS_NOT_SUPPORTED),
             (packet.topic_alias is not None, DisconnectReasonCode.TOPIC_ALIAS_INVALID),
             (packet.subscription_ids, PROTOCOL_ERROR),  # [MQTT-3.3.4-6]
+            (packet.payload_format_indicator > 1, PROTOCOL_ERROR),
             ("+" in topic or "#" in topic, DisconnectReasonCode.TOPIC_NAME_INVALID),
             (packet.response_topic and re.search("[+#]", packet.response_topic), PROTOCOL_ERROR),  # [MQTT-3.3.2-14]
         ):
@@ -311,10 +391,10 @@ class Client(asyncio.Protocol):
         self.drain()
 
     def on_subscribe(self, packet: mqtt5.SubscribePacket) -> None:
-        if not packet.topic_filters:
-            raise Refused(PROTOCOL_ERROR)  # [MQTT-3.8.3-2]
         codes, retained = [], []
         for wanted in packet.topic_filters:
+            if not _FILTER.fullmatch(wanted.pattern):
+                raise Refused(MALFORMED)  # [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.8.2-1]
             if wanted.no_local and wanted.pattern.startswith("$share/"):
                 raise Refused(PROTOCOL_ERROR)  # [MQTT-3.8.3-4]
             new = wanted.pattern not in self.patterns
@@ -337,8 +417,8 @@ class Client(asyncio.Protocol):
             self.deliver(message, min(found.qos, int(message.source.qos)), True, found.identifier)
 
     def on_unsubscribe(self, packet: mqtt5.UnsubscribePacket) -> None:
-        if not packet.patterns:
-            raise Refused(PROTOCOL_ERROR)  # [MQTT-3.10.3-2]
+        if not all(_FILTER.fullmatch(pattern) for pattern in packet.patterns):
+            raise Refused(MALFORMED)
         codes = [
             UnsubAckReasonCode.SUCCESS if self.broker.unsubscribe(pattern, self) else UnsubAckReasonCode.NO_SUBSCRIPTION_EXISTED
             for pattern in packet.patterns
@@ -349,6 +429,8 @@ class Client(asyncio.Protocol):
         self.send(mqtt5.PingRespPacket().write())
 
     def on_disconnect(self, packet: mqtt5.DisconnectPacket) -> None:
+        if packet.session_expiry_interval and not self.expiry_asked:
+            raise Refused(PROTOCOL_ERROR)  # section 3.14.2.2.2
         self.end(will=packet.reason_code != DisconnectReasonCode.NORMAL_DISCONNECTION, why="disconnected")
 
     # -- what goes out ----------------------------------------------------------------------------------------------------
@@ -379,7 +461,6 @@ class Client(asyncio.Protocol):
                 self.send(packet)
 
 
-# What a client may send after CONNACK; every other packet is a protocol error.
 PACKETS: dict[type, Any] = {
     mqtt5.ConnectPacket: Client.on_connect,
     mqtt5.PublishPacket: Client.on_publish,
@@ -408,14 +489,23 @@ class Broker:
 
     # -- who may what -----------------------------------------------------------------------------------------------------
 
-    def authenticate(self, name: str, password: bytes) -> str | None:
-        """The role of a name whose password is right, or None."""
+    def admit(self, packet: mqtt5.ConnectPacket) -> tuple[str, str]:
+        """(name, role) of a client that may connect. Raises Refused."""
+        name, password = packet.username or "", packet.password or b""
+        if packet.authentication_method is not None:
+            raise NotAdmitted(ConnAckReasonCode.BAD_AUTHENTICATION_METHOD)
         if name in self.bridges:
-            return "bridge" if hmac.compare_digest(self.bridges[name], password) else None
-        self.reload()
-        device = self.registry.get(name)
-        right = verify_mqtt_password(device.mqtt_password_hash if device else NOBODY, password)
-        return "device" if device and right else None
+            role, right = "bridge", hmac.compare_digest(self.bridges[name], password)
+        else:
+            self.reload()
+            device = self.registry.get(name)
+            role = "device"
+            right = verify_mqtt_password(device.mqtt_password_hash if device else NOBODY, password) and device is not None
+        if not right:
+            raise NotAdmitted(ConnAckReasonCode.BAD_USER_NAME_OR_PASSWORD, name if topics.is_id(name) else "")
+        if packet.client_id != name:
+            raise NotAdmitted(ConnAckReasonCode.CLIENT_ID_NOT_VALID, name)
+        return name, role
 
     def may(self, role: str, name: str, access: str, topic: str) -> bool:
         return may(role, name, access, topic)

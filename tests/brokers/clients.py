@@ -37,6 +37,7 @@ class Paho:
         self.client.on_connect = lambda client, data, flags, code, properties: self.events.put(("connect", code))
         self.client.on_disconnect = lambda client, data, flags, code, properties: self.events.put(("disconnect", code))
         self.client.on_subscribe = lambda client, data, mid, codes, properties: self.events.put(("subscribe", codes))
+        self.client.on_unsubscribe = lambda client, data, mid, codes, properties: self.events.put(("unsubscribe", codes))
         self.client.on_publish = lambda client, data, mid, code, properties: self.events.put(("publish", code))
         self.client.on_message = lambda client, data, message: self.messages.put(message)
         if will := connect.pop("will", None):
@@ -62,6 +63,10 @@ class Paho:
         """The reason code of its SUBACK."""
         self.client.subscribe(topic, options=SubscribeOptions(qos=qos, **options))
         return self.event("subscribe")[0].value
+
+    def unsubscribe(self, *topics: str) -> None:
+        self.client.unsubscribe(list(topics))
+        self.event("unsubscribe")
 
     def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False, **properties: Any) -> int:
         """The reason code of its PUBACK (0 for QoS 0)."""
@@ -163,8 +168,18 @@ class Raw:
         return packet
 
     def ping(self) -> Any:
-        self.send(mqtt5.PingReqPacket())
+        try:
+            self.send(mqtt5.PingReqPacket())
+        except OSError:
+            return None
         return self.answer()
+
+    def receive_nothing(self) -> bool:
+        """True unless the broker has said goodbye already."""
+        try:
+            return not isinstance(self.receive(0.02), mqtt5.DisconnectPacket | None)
+        except TimeoutError:
+            return True
 
     def receive_or_ping(self) -> Any:
         """What waits for this client, or the answer to a ping where nothing does."""

@@ -21,12 +21,16 @@ def password(device: str) -> str:
     return device * 3
 
 
+def a_point() -> bytes:
+    """The public half of a new P-256 key, x||y."""
+    numbers = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
+    return numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
+
+
 def enrolled(folder: Path, devices: tuple[str, ...] = DEVICES) -> Registry:
     registry = Registry(folder / "devices.toml")
     for device in devices:
-        numbers = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
-        public = numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
-        registry.enrol(device, public, hash_mqtt_password(password(device).encode()))
+        registry.enrol(device, a_point(), hash_mqtt_password(password(device).encode()))
     return registry
 
 

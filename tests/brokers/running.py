@@ -23,8 +23,9 @@ import trustme
 from broker_bridge import mosquitto as files
 from broker_bridge.registry import Registry, hash_mqtt_password
 
+DEMO = ("host_sim", "broker")
 MISSING = "needs mosquitto: apt-get install mosquitto"
-BRIDGES = ("bridge", "bridge-2")
+BRIDGES, BRIDGE_PASSWORD = ("bridge", "bridge-2"), "a password for bridges"
 
 
 @dataclasses.dataclass
@@ -37,6 +38,7 @@ class Running:
     ca: Path
     bridge_password: str = dataclasses.field(repr=False)
     process: subprocess.Popen[str]
+    registry: Path
     reload: Callable[[], None]
     tap: Path | None = None
     bridge_username: str = BRIDGES[0]
@@ -47,56 +49,51 @@ class Running:
 
 
 @contextlib.contextmanager
-def embedded(folder: Path, registry: Registry, *, port: int = 0) -> Iterator[Running]:
+def embedded(folder: Path, registry: Registry, *, port: int = 0, program: tuple[str, ...] = DEMO) -> Iterator[Running]:
     """The demo broker, `latchpin broker`, with the bridges BRIDGES and a tap."""
     ca, _, _ = certificate(folder)
-    (folder / "bridge.password").write_text("bridge-" + "p" * 22)
+    (folder / "bridge.password").write_text(BRIDGE_PASSWORD)
     (folder / "broker.toml").write_text(
         f'listen = "127.0.0.1:{port}"\ncertificate = "broker.pem"\nprivate_key = "broker.key"\ntap = "tap.bin"\n'
         f'registry = "{registry.path.resolve()}"\n\n[bridge]\nusernames = {list(BRIDGES)}\npassword_file = "bridge.password"\n'
     )
-    command = [sys.executable, "-m", "host_sim", "broker", "--config", str(folder / "broker.toml")]
+    command = [sys.executable, "-m", *program, "--config", str(folder / "broker.toml")]
     with (folder / "broker.log").open("a") as log, _process(command, log) as process:
         ready = first_line(process)
         assert ready.startswith("ready mqtts://127.0.0.1:"), (folder / "broker.log").read_text()
-        yield Running(
-            "embedded",
-            "127.0.0.1",
-            int(ready.rpartition(":")[2]),
-            ca,
-            "bridge-" + "p" * 22,
-            process,
-            lambda: None,
-            folder / "tap.bin",
-        )
+        listening, path = int(ready.rpartition(":")[2]), registry.path
+        yield Running("embedded", "127.0.0.1", listening, ca, BRIDGE_PASSWORD, process, path, lambda: None, folder / "tap.bin")
 
 
 @contextlib.contextmanager
 def mosquitto(folder: Path, registry: Registry, *, port: int = 0) -> Iterator[Running]:
     """Real mosquitto on the files of broker_bridge/mosquitto.py. Look at `have_mosquitto()` first."""
     ca, chain, key = certificate(folder)
-    password = "bridge-" + "p" * 22
-    bridges = {name: hash_mqtt_password(password.encode()) for name in BRIDGES}
+    bridges = {name: hash_mqtt_password(BRIDGE_PASSWORD.encode()) for name in BRIDGES}
     listener = files.Listener(port or free_port(), chain, key)
 
     def write() -> Path:
         return files.write(folder, registry, listener, bridges, user=getpass.getuser())
 
-    with (folder / "mosquitto.log").open("a") as log, _process([program("mosquitto"), "-v", "-c", str(write())], log) as process:
+    with (
+        (folder / "mosquitto.log").open("a") as log,
+        _process([installed("mosquitto"), "-v", "-c", str(write())], log) as process,
+    ):
         _wait_for(listener.port, ca, process, folder / "mosquitto.log")
 
         def reload() -> None:
+            registry.reload()
             write()
             process.send_signal(signal.SIGHUP)
 
-        yield Running("mosquitto", "127.0.0.1", listener.port, ca, password, process, reload)
+        yield Running("mosquitto", "127.0.0.1", listener.port, ca, BRIDGE_PASSWORD, process, registry.path, reload)
 
 
 def have_mosquitto() -> bool:
-    return bool(program("mosquitto"))
+    return bool(installed("mosquitto"))
 
 
-def program(name: str) -> str:
+def installed(name: str) -> str:
     """Where `name` is; Debian keeps servers out of a user's path."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin") or ""
 

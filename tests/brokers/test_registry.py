@@ -10,16 +10,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from broker_bridge.registry import Registry, RegistryError, hash_mqtt_password, verify_mqtt_password
+from tests.brokers.conftest import a_point
 
 PASSWORD_HASH = hash_mqtt_password(b"door")
-
-
-def a_point() -> bytes:
-    numbers = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
-    return numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
 
 
 @pytest.fixture
