@@ -93,23 +93,21 @@ async def _answer(reader, max_body):
         raise LinkError("protocol", "the answer is longer than this device takes")
     if length is not None:
         return int(status[1]), headers, await reader.readexactly(length)
-    body = bytearray()
+    # By lines, as an event stream has them: MicroPython's `read` swallows an end (close_notify) that comes with the last bytes.
+    body = b""
     while True:
-        # Byte by byte: MicroPython's stream would swallow an end (close_notify) that comes together with the last bytes.
-        part = await reader.read(1)
+        part = await reader.readline()
         if not part:
-            break
+            return int(status[1]), headers, body
         body += part
         if len(body) > max_body:
             raise LinkError("protocol", "the answer is longer than this device takes")
-    return int(status[1]), headers, bytes(body)
 
 
 async def _line(reader, most):
-    # readline would take whatever a server sends without an end.
-    line = b""
-    while not line.endswith(b"\n"):
-        line += await reader.readexactly(1)
-        if len(line) > most:
-            raise ValueError
+    line = await reader.readline()
+    if len(line) > most:
+        raise ValueError
+    if not line.endswith(b"\n"):
+        raise EOFError
     return line.decode().rstrip("\r\n")

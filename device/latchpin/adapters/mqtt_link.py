@@ -244,12 +244,12 @@ class MqttLink:
     async def _read(self, reader):
         try:
             while not self._error:
-                kind = (await reader.readexactly(1))[0]
-                length = b""
-                while not length or length[-1] > 127:
-                    length += await reader.readexactly(1)
-                    if len(length) > 4:
+                head = await reader.readexactly(2)
+                kind, length = head[0], head[1:]
+                while length[-1] > 127:
+                    if len(length) == 4:
                         raise ValueError
+                    length += await reader.readexactly(1)
                 length = _varint(length, 0)[0]
                 if length > MAX_REMAINING:
                     raise ValueError
