@@ -38,6 +38,8 @@ class Listener:
 
 def password_lines(registry: Registry, bridges: Mapping[str, str]) -> str:
     """The password file: every device that may speak, and `bridges` {username: hash as hash_mqtt_password makes it}."""
+    if any(registry.get(name) for name in bridges):
+        raise ValueError("a bridge has the name of an enrolled device: give the bridge another one")
     lines = [f"{name}:{stored}" for name, stored in sorted(bridges.items())]
     lines += [f"{entry.device}:{entry.mqtt_password_hash}" for entry in registry.all() if not entry.revoked]
     return "\n".join(lines) + "\n"
