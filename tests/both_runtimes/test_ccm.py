@@ -15,6 +15,15 @@ if runtime.host_engine:
 KEY = bytes(range(16))
 NONCE = bytes(range(13))
 
+# SHA-256 of ciphertext || tag as cryptography 50.0.2 makes them, by length of the plaintext.
+LONG = {
+    4079: "a0b6b2ff36fcf362f74452bb21600e76816e1d0c03e28dd6c78374f35d023c1d",
+    4080: "8334c7673a86c7a2e36ece64c1d6b84e4a03048a74d3d78fc7002e7dc163796a",
+    4081: "30a4365789511629ea6bf2ad85177cbd3e120204f0c138acf9e5cdb36d0623fd",
+    4096: "f2f36aa7534be84be63afd500abfb3c569a91105ef7a94d36b2735d2d5751441",
+    65535: "29d199e7ae6dc220eb0a35208eea70f8f324afa91d2b394db178ad7562a2794b",
+}
+
 
 def refuses(function, *arguments):
     try:
@@ -109,6 +118,15 @@ def test_lengths_that_ccm_cannot_say_are_refused():
         assert refuses(encrypt, KEY, NONCE, bytes(65536), b"", 16)
         assert refuses(encrypt, KEY, NONCE, b"", bytes(0xFF00), 16)
         assert refuses(encrypt, KEY[:15], NONCE, b"text", b"", 16)
+
+
+def test_counters_beyond_255_and_lengths_to_the_end_agree_with_cryptography():
+    for size, digest in LONG.items():
+        plaintext = bytes([(i * 7 + i // 256) & 255 for i in range(size)])
+        for encrypt, decrypt in ENGINES:
+            ciphertext = encrypt(KEY, NONCE, plaintext, b"aad", 16)
+            assert runtime.sha256(ciphertext).hex() == digest, size
+            assert decrypt(KEY, NONCE, ciphertext, b"aad", 16) == plaintext
 
 
 def test_a_longest_frame_and_long_additional_data_come_back():

@@ -102,7 +102,7 @@ def _decode(data, at, depth):
     major = initial >> 5
     n = initial & 31
     if n > 23:
-        if major > 5 or n > 27:
+        if n > 27:
             raise PeerError("cbor: type")
         size = 1 << n - 24
         n = int.from_bytes(data[at : at + size], "big")
