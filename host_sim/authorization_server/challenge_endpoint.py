@@ -34,7 +34,7 @@ from host_sim.authorization_server.services import Services
 from host_sim.authorization_server.storage import MAX_TRIES, Code, Session, Transaction
 
 BODY_BYTES = 1024  # every 403 is a multiple of this: a prompt looks like a refusal
-MAX_LIVE_SESSIONS = 1000  # of one public client
+MAX_CLAIMED_SESSIONS = 1000  # of one public client
 _CODE_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REPEATABLE = ("resource", "code_challenge")  # a follow-up may say them again, unchanged
@@ -101,7 +101,7 @@ class ChallengeEndpoint:
             transaction.end_waiting_sessions(device, now_s)
             if not decoy and transaction.see_device(device, client.id, now_s).locked:
                 tries = MAX_TRIES
-        elif transaction.count_live_sessions(client.id, now_s) >= MAX_LIVE_SESSIONS:
+        elif transaction.count_claimed_sessions(client.id, now_s) >= MAX_CLAIMED_SESSIONS:
             raise TryLater()
         auth_session = secrets.token_urlsafe(32)
         session = Session(

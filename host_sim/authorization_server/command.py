@@ -99,7 +99,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             logs.line("ready", address=self._issuer)
-            print(f"ready authorization server at {self._issuer}", flush=True)
+            print(f"ready {self._issuer}", flush=True)
 
 
 def _serve(settings: Settings) -> int:

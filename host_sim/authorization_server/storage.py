@@ -26,35 +26,31 @@ _MIGRATIONS = (
         challenges TEXT NOT NULL, step INTEGER NOT NULL, tries INTEGER NOT NULL, requests INTEGER NOT NULL,
         created INTEGER NOT NULL, expires INTEGER NOT NULL, handle BLOB NOT NULL UNIQUE, handle_before BLOB UNIQUE
     );
-    CREATE INDEX sessions_by_device ON sessions (device, expires);
-    CREATE INDEX sessions_by_client ON sessions (client_id, expires);
-    CREATE INDEX sessions_by_expiry ON sessions (expires);
+    CREATE INDEX asserted_sessions ON sessions (device) WHERE asserted = 1;
+    CREATE INDEX claimed_sessions ON sessions (client_id) WHERE asserted = 0;
     CREATE TABLE pins (session TEXT PRIMARY KEY, digest BLOB NOT NULL, expires INTEGER NOT NULL);
     CREATE TABLE families (
         id TEXT PRIMARY KEY, session TEXT NOT NULL, client_id TEXT NOT NULL, subject TEXT NOT NULL, device TEXT,
         scope TEXT NOT NULL, resource TEXT NOT NULL, jkt TEXT, created INTEGER NOT NULL, expires INTEGER NOT NULL, revoked INTEGER
     );
     CREATE INDEX families_by_session ON families (session);
-    CREATE INDEX families_by_expiry ON families (expires);
     CREATE TABLE codes (
         digest BLOB PRIMARY KEY, session TEXT NOT NULL, client_id TEXT NOT NULL, subject TEXT NOT NULL, device TEXT,
         scope TEXT NOT NULL, resource TEXT NOT NULL, jkt TEXT, code_challenge TEXT NOT NULL, expires INTEGER NOT NULL,
         used INTEGER, family TEXT, revoked INTEGER
     );
     CREATE INDEX codes_by_session ON codes (session);
-    CREATE INDEX codes_by_expiry ON codes (expires);
     CREATE TABLE refresh_tokens (
         digest BLOB PRIMARY KEY, family TEXT NOT NULL, expires INTEGER NOT NULL, used INTEGER
     ) WITHOUT ROWID;
     CREATE INDEX refresh_tokens_by_expiry ON refresh_tokens (expires);
     CREATE TABLE proofs (digest BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE INDEX proofs_by_expiry ON proofs (expires);
     """,
 )
 
 MAX_TRIES = 5
 MAX_REQUESTS = 200  # of one session in its life: FiPA-04, section 9.3
-_CODE_MEMORY_S = 86400  # how long a used code is known again, so that its reuse revokes what came from it
+_MEMORY_S = 86400  # how long a used code or refresh token is known again, so that its reuse ends its family
 _PRUNE_EVERY_S = 30
 
 
@@ -268,8 +264,11 @@ class Transaction:
         found = self._all(Session, "expires > ? AND decoy = 0 ORDER BY created, id", now)
         return [session for session in found if session.asking]
 
-    def count_live_sessions(self, client_id: str, now: int) -> int:
-        return self._execute("SELECT COUNT(*) FROM sessions WHERE client_id = ? AND expires > ?", (client_id, now)).fetchone()[0]
+    def count_claimed_sessions(self, client_id: str, now: int) -> int:
+        """Live sessions of a public client."""
+        return self._execute(
+            "SELECT COUNT(*) FROM sessions WHERE client_id = ? AND asserted = 0 AND expires > ?", (client_id, now)
+        ).fetchone()[0]
 
     # PINs
 
@@ -320,14 +319,17 @@ class Transaction:
 
     def use_refresh_token(self, digest: bytes, now: int) -> None:
         """The first use counts; a repetition does not move it."""
-        self._execute("UPDATE refresh_tokens SET used = ? WHERE digest = ? AND used IS NULL", (now, digest))
+        self._execute(
+            "UPDATE refresh_tokens SET used = ?, expires = MIN(expires, ?) WHERE digest = ? AND used IS NULL",
+            (now, now + _MEMORY_S, digest),
+        )
 
     def prune(self, now: int) -> None:
         """Forgets what nobody can use or abuse any more."""
         self._execute("DELETE FROM proofs WHERE expires <= ?", (now,))
         self._execute("DELETE FROM pins WHERE session IN (SELECT id FROM sessions WHERE expires <= ?)", (now,))
         self._execute("DELETE FROM sessions WHERE expires <= ?", (now,))
-        self._execute("DELETE FROM codes WHERE expires <= ?", (now - _CODE_MEMORY_S,))
+        self._execute("DELETE FROM codes WHERE expires <= ?", (now - _MEMORY_S,))
         self._execute("DELETE FROM refresh_tokens WHERE expires <= ?", (now,))
         self._execute("DELETE FROM families WHERE expires <= ?", (now,))
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from host_sim.authorization_server.challenge_endpoint import MAX_LIVE_SESSIONS
+from host_sim.authorization_server.challenge_endpoint import MAX_CLAIMED_SESSIONS
 from host_sim.authorization_server.storage import MAX_TRIES, Session, Storage
 from tests.authorization_server import running
 from tests.authorization_server.parties import Party, wrong_pin
@@ -210,6 +210,6 @@ def test_a_public_client_cannot_open_sessions_without_end(tmp_path):
     with running.server(tmp_path, session_ttl_s=3600) as server:
         party = Party(server, client=running.BEARER_APP, dpop=False)
         with ThreadPoolExecutor(8) as pool:
-            codes = list(pool.map(lambda _: party.start().status_code, range(MAX_LIVE_SESSIONS + 3)))
-        assert (codes.count(403), codes.count(503)) == (MAX_LIVE_SESSIONS, 3)
+            codes = list(pool.map(lambda _: party.start().status_code, range(MAX_CLAIMED_SESSIONS + 3)))
+        assert (codes.count(403), codes.count(503)) == (MAX_CLAIMED_SESSIONS, 3)
         assert Party(server).start().status_code == 403
