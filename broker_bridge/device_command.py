@@ -18,14 +18,17 @@ The registry is one TOML file; bridge and demo broker read it again when it chan
 For mosquitto write its password file again and send it SIGHUP: `latchpin bridge acl --help`.
 """
 _LINE = """\
-What a device prints at its first start, quoted or not:
+What a device prints when it has made its identity: DEVICE KID PUBLIC MQTT-PASSWORD. Pipe it in, so that the password stands in
+no process list and no shell history:
 
-  latchpin device enrol lp-7f3k2m 1 04c1...9e '$7$101$...'        DEVICE KID PUBLIC MQTT-HASH
-  latchpin device enrol '{"device": "lp-7f3k2m", "kid": 1, "public": "04c1...9e", "mqtt_password_hash": "$7$101$..."}'
-  some-reader | latchpin device enrol -
+  mpremote run enrol.py | latchpin device enrol - --alias "kitchen door"
 
-PUBLIC is x||y of its P-256 key, 128 hexadecimal digits. A device that prints no hash: --mqtt-password-file names a file with
-its MQTT password, which is hashed and forgotten.
+or give it as arguments. In place of its password the last word may be the password's hash, as mosquitto_passwd makes it (in
+single quotes: it has $ in it). The password is hashed and forgotten. JSON says the same:
+
+  {"device": "lp-7f3k2m", "kid": 1, "public": "04c1...9e", "mqtt_password": "..."}      or "mqtt_password_hash": "$7$101$..."
+
+PUBLIC is x||y of the device's P-256 key, 128 hexadecimal digits.
 """
 
 
@@ -54,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     enrol.add_argument("line", nargs="+", metavar="LINE", help="the line that the device prints; - reads it from standard input")
     enrol.add_argument("--alias", default="", help='what people call it, say "kitchen door"')
     enrol.add_argument("--replace", action="store_true", help="the id is known, its key is new (after a factory reset)")
-    enrol.add_argument("--mqtt-password-file", type=Path, metavar="FILE", help="hash the password in FILE (no hash in LINE)")
+    enrol.add_argument("--mqtt-password-file", type=Path, metavar="FILE", help="the password is in FILE, not in LINE")
 
     listing = commands.add_parser("list", help="who is enrolled", epilog=_NEXT, parents=[common], formatter_class=raw)
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -81,26 +84,26 @@ def run(args: argparse.Namespace) -> int:
 
 def _enrol(registry: Registry, args: argparse.Namespace) -> None:
     text = sys.stdin.read(4096) if args.line == ["-"] else " ".join(args.line)
-    device, kid, public, stored = parse_line(text)
+    device, kid, public, secret = parse_line(text)
     if args.mqtt_password_file is not None:
-        if stored is not None:
-            raise _Refusal("the line has a hash already: leave --mqtt-password-file out")
+        if secret is not None:
+            raise _Refusal("the line has an MQTT password already: leave --mqtt-password-file out")
         try:
-            password = args.mqtt_password_file.read_bytes().rstrip(b"\r\n")
-        except OSError as error:
-            raise _Refusal(f"the password file cannot be read: {error.strerror}") from None
-        if not 16 <= len(password) <= 256:
-            raise _Refusal("an MQTT password is 16 to 256 bytes, made at random on the device")
-        stored = hash_mqtt_password(password)
-    if stored is None:
-        raise _Refusal("the line has no MQTT password hash: add it, or give the password in a file (--mqtt-password-file)")
+            secret = args.mqtt_password_file.read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            raise _Refusal("the password file cannot be read as text") from None
+    if secret is None:
+        raise _Refusal("the line has no MQTT password: add it or its hash, or name a file with it (--mqtt-password-file)")
+    if not secret.startswith("$") and not re.fullmatch("[!-~]{16,256}", secret):
+        raise _Refusal("an MQTT password is 16 to 256 visible characters, made at random on the device")
+    stored = secret if secret.startswith("$") else hash_mqtt_password(secret.encode())
     entry = registry.enrol(device, public, stored, args.alias, kid=kid, replace=args.replace)
     print(f"enrolled {entry.device}{f' ({entry.alias})' if entry.alias else ''} with key {kid}: {_fingerprint(public)}")
     print("Compare the fingerprint with the one on the device's screen or console.")
 
 
 def parse_line(text: str) -> tuple[str, int, bytes, str | None]:
-    """(device, kid, public key, MQTT password hash or None) of the line that a device prints, or of its JSON form.
+    """(device, kid, public key, MQTT password or its hash or None) of a device's enrolment line, or of its JSON form.
 
     Raises ValueError; what the values mean is checked by the registry.
     """
@@ -108,21 +111,21 @@ def parse_line(text: str) -> tuple[str, int, bytes, str | None]:
         try:
             fields = json.loads(text)
             device, kid, public = fields.pop("device"), fields.pop("kid", 1), fields.pop("public")
-            stored = fields.pop("mqtt_password_hash", None)
         except (ValueError, KeyError, RecursionError):
-            raise _Refusal("the JSON needs device, public and mqtt_password_hash (and kid, when it is not 1)") from None
+            raise _Refusal("the JSON needs device, public and mqtt_password (and kid, when it is not 1)") from None
         if "private" in fields:
             raise _Refusal("this is a device's secret identity: enrol the public line, and keep the private key on the device")
-        if fields or not all(isinstance(value, str) for value in (device, public, stored or "")) or type(kid) is not int:
-            raise _Refusal("the JSON has device, kid, public and mqtt_password_hash, and nothing else")
+        secret = fields.pop("mqtt_password_hash", None) or fields.pop("mqtt_password", None)
+        if fields or not all(isinstance(value, str) for value in (device, public, secret or "")) or type(kid) is not int:
+            raise _Refusal("the JSON has device, kid, public and mqtt_password or mqtt_password_hash, and nothing else")
     else:
         words = text.split()
         if not 3 <= len(words) <= 4 or not re.fullmatch("[0-9]{1,3}", words[1]):
-            raise _Refusal("a line has four words, DEVICE KID PUBLIC MQTT-HASH (put the hash in single quotes: it has $ in it)")
-        device, kid, public, stored = words[0], int(words[1]), words[2], words[3] if len(words) == 4 else None
+            raise _Refusal("a line has four words: DEVICE KID PUBLIC MQTT-PASSWORD (a hash has $ in it: put it in single quotes)")
+        device, kid, public, secret = words[0], int(words[1]), words[2], words[3] if len(words) == 4 else None
     if not re.fullmatch("[0-9a-fA-F]{128}", public):
         raise _Refusal("the public key is not 128 hexadecimal digits (x||y of P-256): take the line that the device prints")
-    return device, kid, bytes.fromhex(public), stored
+    return device, kid, bytes.fromhex(public), secret
 
 
 def _list(registry: Registry, args: argparse.Namespace) -> None:

@@ -36,20 +36,24 @@ def refused(folder: Path, *words: str, typed: str = "") -> str:
 
 
 def test_the_line_that_a_device_prints_is_enrolled_in_every_form(tmp_path: Path):
-    points = [a_point() for _ in range(4)]
+    points = [a_point() for _ in range(6)]
     said(tmp_path, "enrol", "lp-one", "1", points[0].hex(), HASH, "--alias", "kitchen door")
     said(tmp_path, "enrol", f"lp-two 7 {points[1].hex()} {HASH}")
     said(tmp_path, "enrol", json.dumps({"device": "lp-three", "public": points[2].hex(), "mqtt_password_hash": HASH}))
-    (tmp_path / "password").write_text("a long random text\n")
+    (tmp_path / "password").write_text("a-long-random-text\n")
     said(tmp_path, "enrol", "-", "--mqtt-password-file", str(tmp_path / "password"), typed=f"lp-four 1 {points[3].hex()}\n")
+    said(tmp_path, "enrol", "-", typed=f"lp-five 1 {points[4].hex()} 0123456789abcdef0123456789abcdef\n")
+    said(tmp_path, "enrol", "-", typed=json.dumps({"device": "lp-six", "public": points[5].hex(), "mqtt_password": "p" * 32}))
     registry = Registry(tmp_path / "devices.toml")
-    kids = (("lp-one", 1), ("lp-two", 7), ("lp-three", 1), ("lp-four", 1))
+    kids = (("lp-one", 1), ("lp-two", 7), ("lp-three", 1), ("lp-four", 1), ("lp-five", 1), ("lp-six", 1))
     found = [registry.get(name) for name, _ in kids]
     assert [entry and entry.public_key(kid) for entry, (_, kid) in zip(found, kids, strict=True)] == points
-    four = registry.get("lp-four")
-    assert four and verify_mqtt_password(four.mqtt_password_hash, b"a long random text")
+    for name, secret in (("four", "a-long-random-text"), ("five", "0123456789abcdef" * 2), ("six", "p" * 32)):
+        entry = registry.get(f"lp-{name}")
+        assert entry and verify_mqtt_password(entry.mqtt_password_hash, secret.encode())
+        assert secret not in registry.path.read_text()
     listed = said(tmp_path, "list")
-    assert "kitchen door" in listed and listed.count("enrolled") == 4 and HASH not in listed
+    assert "kitchen door" in listed and listed.count("enrolled") == 6 and HASH not in listed
 
 
 def test_a_revoked_device_is_listed_as_such_and_comes_back_with_replace(tmp_path: Path):
@@ -74,6 +78,7 @@ def test_a_revoked_device_is_listed_as_such_and_comes_back_with_replace(tmp_path
         ("lp-one 1 {off} {hash}", "not a point"),
         ("lp-one 256 {key} {hash}", "one byte"),
         ("lp-one 1 {key} $6$abc", "mosquitto's form"),
+        ("lp-one 1 {key} tooshort", "16 to 256"),
         ("lp-one 1 {key}", "--mqtt-password-file"),
         ("LP-ONE 1 {key} {hash}", "device id"),
         ("lp+one 1 {key} {hash}", "device id"),
