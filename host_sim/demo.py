@@ -22,6 +22,7 @@ from latchpin.wire.check_digit import damm
 
 PAIR_WITHIN_S = 60
 POLL_S = 0.2
+_ENTRY = re.compile(r" \*[*-]*$")
 _WORD = re.compile(r"word: ([a-z]+ [a-z]+)")
 
 
@@ -105,7 +106,7 @@ async def _tell(args: argparse.Namespace, folder: Path) -> int:
         runtime=args.runtime,
         heap=args.heap,
         log_level="debug" if args.verbose else "info",
-        on_device_line=lambda line: _say("device", line),
+        on_device_line=_Screen().show,
     )
     async with world:
         _introduce(world, args)
@@ -229,6 +230,22 @@ async def _stay(world: World) -> None:
         loop.add_reader(sys.stdin, lambda: lines.put_nowait(sys.stdin.readline()))
     while True:
         await world.device.type(re.sub(r"[^0-9*#]", "", await lines.get()) or "#")
+
+
+class _Screen:
+    """The device's screen, with a number being typed told once, when it is whole."""
+
+    def __init__(self) -> None:
+        self._typing = ""
+
+    def show(self, line: str) -> None:
+        if _ENTRY.search(line):
+            self._typing = line
+            return
+        if self._typing:
+            _say("device", self._typing)
+            self._typing = ""
+        _say("device", line)
 
 
 def _say(who: str, text: str) -> None:

@@ -16,7 +16,6 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +250,7 @@ class World:
         ca.cert_pem.write_to_path(self.folder / "ca.pem")
         certificate = x509.load_pem_x509_certificate(ca.cert_pem.bytes())
         (self.folder / "ca.der").write_bytes(certificate.public_bytes(Encoding.DER))
-        issued = ca.issue_cert("localhost", "127.0.0.1", not_after=certificate.not_valid_before_utc + timedelta(days=3650))
+        issued = ca.issue_cert("localhost", "127.0.0.1")
         chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
         self._write("server.pem", chain)
         self._write("server.key", issued.private_key_pem.bytes())

@@ -174,7 +174,7 @@ class World:
 
 def test_the_whole_way_from_boot_to_the_answer_of_a_tool():
     world = World(settings={"scope": 1, "resource": 2})
-    assert world.do(events.Started()) == [events.Connect(0)]
+    assert world.do(events.Started())[1:] == [events.Connect(0)] and world.code == "connecting"
     world.do(events.LinkUp())
     assert [type(effect) for effect in world.effects] == [events.Show, events.Publish]
     assert world.effects[1].topic == topics.hello("lp-7f3k2m")
@@ -667,10 +667,21 @@ def test_straight_over_https_the_token_goes_in_the_headers_and_nowhere_else():
     assert world.effects == [], "an answer that nobody waits for"
 
 
-def test_pressing_submit_when_ready_calls_the_tool_of_the_settings():
+def test_the_tool_of_the_settings_is_called_once_after_boot_and_then_for_each_submit():
     world = World(settings={"call": {"tool": "whoami"}}).ready()
+    assert world.state == "CALLING" and world.request()["name"] == "whoami"
+    world.result()
+    assert world.state == "READY" and world.code == "answer"
+    world.do(events.KeyPressed("5"))
+    assert world.state == "READY" and world.code == "answer"
     world.do(events.KeyPressed("#"))
     assert world.state == "CALLING" and world.request()["name"] == "whoami"
+
+
+def test_without_a_tool_in_the_settings_submit_shows_the_state_again():
+    world = World().ready()
+    world.do(events.KeyPressed("#"))
+    assert world.state == "READY" and world.code == "ready" and len(world.effects) == 1
 
 
 def test_the_journal_brings_an_authorization_back_after_a_power_cut():

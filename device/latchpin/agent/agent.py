@@ -161,11 +161,9 @@ class Agent:
                 fire("next_input")
             else:
                 fire(self._keyed("answered"))
-        elif key == "#" and self.state == "READY" and self._settings.get("call"):
-            self._take(events.Call(self._settings["call"]["tool"], self._settings["call"].get("arguments", {})))
-        elif key == "#" and fire(self._keyed("again")):
-            pass
-        elif self._last is not None:
+        elif key == "#" and self.state == "READY" and self._want_call():
+            fire(self._keyed("call"))
+        elif key != "#" or not fire(self._keyed("again")):
             self._effects.append(self._last)
 
     def _take_tick(self):
@@ -182,12 +180,20 @@ class Agent:
             else:
                 fire(self._keyed("rested"))
 
+    def _want_call(self):
+        call = self._settings.get("call")
+        if call:
+            self._call = (call["tool"], call.get("arguments", {}))
+        return call
+
     def _keyed(self, when):
         return when if self._talk.keyed(self._now_ms) else "unkeyed"
 
     # Deeds: one for each `do` of the table. A deed returns what follows at once, or None.
 
     def connect(self, when, cause):
+        self._want_call()
+        self.show("connecting")
         self._effects.append(events.Connect(0))
 
     def reconnect(self, when, down):
