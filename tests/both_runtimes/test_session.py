@@ -165,9 +165,10 @@ def test_what_has_not_the_form_of_a_frame_is_no_frame():
         [b"", {4: kid, 6: piv, 10: sid, 11: b""}, sealed], [b"", {4: kid, 6: piv, 9: sid}, sealed],
         [b"", {4: 42, 6: piv, 10: sid}, sealed], [b"", {4: kid, 6: 0, 10: sid}, sealed],
         [b"", {4: kid, 6: piv, 10: "8bytes!!"}, sealed],
-        [b"", {4: b"", 6: piv, 10: sid}, sealed + b"\x00"], [b"", {4: b"\x2a\x2a", 6: piv, 10: sid}, sealed[1:]],
+        [b"", {4: b"", 6: piv, 10: sid}, sealed], [b"", {4: b"\x2a\x2a", 6: piv, 10: sid}, sealed],
         [b"", {4: kid, 6: b"", 10: sid}, sealed + b"\x00"], [b"", {4: kid, 6: b"\x00\x01", 10: sid}, sealed[1:]],
-        [b"", {4: kid, 6: b"\x01\x00\x00", 10: sid}, sealed[2:]], [b"", {4: kid, 6: piv, 10: sid[:7]}, sealed + b"\x00"],
+        [b"", {4: kid, 6: b"\x01\x00\x00", 10: sid}, sealed[2:]], [b"", {4: kid, 6: piv, 10: sid[:7]}, sealed],
+        [b"", {4: kid, 6: piv, 10: sid + b"\x00"}, sealed],
     ):  # fmt: skip
         assert raises(PeerError, session.parse, other)
 
@@ -292,6 +293,15 @@ def test_a_frame_does_not_come_back_in_the_other_direction():
     # With the keys of the two directions exchanged, "up" and "down" in the additional data still tell them apart.
     crossed = Session(SECRET, SALT, C_R, C_I, DEVICE, "device")
     assert raises(PeerError, crossed.open, session.Frame(C_R, b"\x00", crossed.sid, echo.ciphertext), ((C_R, b"\x00"),))
+
+
+def test_a_frame_under_another_name_is_dropped_and_is_no_failed_tag():
+    device, bridge = pair()
+    genuine = session.parse(device.seal(b"")[0])
+    for kid, sid in ((C_I, genuine.sid), (b"\x00", genuine.sid), (genuine.kid, bytes(8))):
+        assert raises(PeerError, bridge.open, session.Frame(kid, genuine.piv, sid, genuine.ciphertext))
+    assert bridge._failed == 0
+    assert bridge.open(genuine)[0] == b""
 
 
 def test_another_devices_frame_does_not_open_even_with_the_same_secret():

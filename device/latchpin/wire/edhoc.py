@@ -37,7 +37,7 @@ def pack_step(number: int, *parts) -> bytes:
     return cbor.encode([number] + list(parts))
 
 
-def unpack_step(decoded: list) -> tuple:
+def unpack_step(decoded) -> tuple[int, list]:
     """(number, parts) of what cbor.decode made of a handshake payload.
 
     Raises PeerError: not one of the five forms in messages.cddl.

@@ -79,7 +79,7 @@ class Session:
         last = MAX_MESSAGES - 1
         return age_s >= MAX_AGE_S or self._sent > last or self._highest >= last or self._failed >= MAX_FAILED_TAGS
 
-    def seal(self, plaintext: bytes, request: tuple | None = None) -> tuple:
+    def seal(self, plaintext: bytes, request: tuple[bytes, bytes] | None = None) -> tuple[bytes, tuple[bytes, bytes]]:
         """(frame, (kid, piv)): the bytes to publish, and the names by which a reply says that it answers this frame.
 
         request: on the bridge the (kid, piv) that `open` gave with the request, on the device None.
@@ -106,7 +106,7 @@ class Session:
         )
         return cbor.encode([b"", {4: self._sender, 6: piv, 10: self.sid}, ciphertext]), own
 
-    def open(self, frame: Frame, requests: tuple = ()) -> tuple:
+    def open(self, frame: Frame, requests=()) -> tuple[bytes, tuple[bytes, bytes]]:
         """(plaintext, (kid, piv) of the request): on the bridge the frame's own names, on the device those it answers.
 
         requests: on the device the (kid, piv) of what is unanswered, first transmission and the one repetition.
