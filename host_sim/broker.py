@@ -12,17 +12,14 @@ import re
 import signal
 import ssl
 import sys
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from broker_bridge.registry import Registry, RegistryError
+from host_sim import toml_file
 from host_sim.mqtt_broker import CONNECT_WITHIN_S, Broker, Client
-
-
-class ConfigurationError(ValueError):
-    """broker.toml cannot be used; the text says what to do next and quotes no value."""
+from host_sim.toml_file import ConfigurationError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,67 +47,41 @@ EXAMPLE = """broker.toml:
   username = "bridge"                  # or usernames = ["bridge", "bridge-2"], one for each replica
   password_file = "bridge.password"
 
+Each key can come from the environment: LATCHPIN_BROKER__LISTEN, LATCHPIN_BROKER__BRIDGE__PASSWORD_FILE.
 A client id must equal the username. When it listens it prints: ready mqtts://127.0.0.1:PORT
 Production: mosquitto (`latchpin bridge acl` prints its files), EMQX or VerneMQ.
 """
 
 
 def load(path: Path) -> Configuration:
-    """The configuration in a TOML file. Raises ConfigurationError."""
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise ConfigurationError(f"{path} is not TOML; `latchpin broker --help` shows one") from None
-
-    def text(section: Mapping[str, Any], key: str, where: str = "") -> str:
-        if not isinstance(section.get(key), str):
-            raise ConfigurationError(f"{path}: {where}{key} is missing or no text; `latchpin broker --help` shows one")
-        return section[key]
-
-    def file(section: Mapping[str, Any], key: str, where: str = "") -> Path:
-        found = path.parent / text(section, key, where)
-        if not found.is_file():
-            raise ConfigurationError(f"{path}: {where}{key} names no file; relative paths count from the folder of broker.toml")
-        return found
-
-    bridge = table.get("bridge")
-    known = {"listen", "certificate", "private_key", "registry", "tap", "bridge"}
-    if set(table) - known or not isinstance(bridge, dict) or set(bridge) - {"username", "usernames", "password_file"}:
-        raise ConfigurationError(f"{path} has a key that is not known, or no [bridge]; `latchpin broker --help` shows one")
-    names = bridge["usernames"] if "usernames" in bridge else [text(bridge, "username", "bridge.")]
-    if (
-        not isinstance(names, list)
-        or not names
-        or not all(isinstance(name, str) and re.fullmatch("[a-z0-9-]{1,23}", name) for name in names)
-    ):
-        raise ConfigurationError(f"{path}: a bridge's username is 1 to 23 of a-z, 0-9 and hyphens")
-    password = file(bridge, "password_file", "bridge.").read_bytes().removesuffix(b"\n").removesuffix(b"\r")
+    """The configuration in a TOML file, with LATCHPIN_BROKER__KEY on top. Raises ConfigurationError."""
+    table = toml_file.read(path, "LATCHPIN_BROKER")
+    bridge = table.table("bridge")
+    names = bridge.texts("usernames") if bridge.has("usernames") else [bridge.text("username")]
+    if not all(re.fullmatch("[a-z0-9-]{1,23}", name) for name in names):
+        raise bridge.refuse("username", "must be 1 to 23 of a-z, 0-9 and hyphens")
+    password = bridge.file("password_file").read_bytes().removesuffix(b"\n").removesuffix(b"\r")
     if not password:
-        raise ConfigurationError(f"{path}: bridge.password_file is empty: write a random password into it")
-    host, _, port = text(table, "listen").rpartition(":")
-    host = "127.0.0.1" if host == "localhost" else host.strip("[]")
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback and 0 <= int(port) < 65536
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise ConfigurationError(
-            f'{path}: the demo broker listens on loopback only: listen = "127.0.0.1:8883". For other machines run mosquitto,'
-            " EMQX or VerneMQ; `latchpin bridge acl` prints mosquitto's files"
+        raise bridge.refuse("password_file", "names an empty file: write a random password into it")
+    host, port = table.address("listen")
+    if not ipaddress.ip_address(host).is_loopback:
+        raise table.refuse(
+            "listen",
+            'must be loopback, such as "127.0.0.1:8883": this is a demo broker. For other machines run mosquitto, EMQX or'
+            " VerneMQ; `latchpin bridge acl` prints mosquitto's files",
         )
-    tap = path.parent / text(table, "tap") if "tap" in table else None
-    bridges = dict.fromkeys(names, password)
-    return Configuration(
+    bridge.done()
+    found = Configuration(
         host,
-        int(port),
-        file(table, "certificate"),
-        file(table, "private_key"),
-        path.parent / text(table, "registry"),
-        bridges,
-        tap,
+        port,
+        table.file("certificate"),
+        table.file("private_key"),
+        path.parent / table.text("registry"),
+        dict.fromkeys(names, password),
+        path.parent / table.text("tap") if table.has("tap") else None,
     )
+    table.done()
+    return found
 
 
 async def serve(configuration: Configuration, until: asyncio.Event, kind: type[Broker] = Broker) -> None:
