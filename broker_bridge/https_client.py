@@ -52,11 +52,14 @@ class HttpsClient:
 
         Raises Refused: try_later where nothing answers in time, internal where the answer breaks the limits.
         """
+        request = self._client.request(method, url).body_bytes(body)
         try:
-            request = self._client.request(method, url)
             for name, value in headers.items():
                 request = request.header(name, value, is_sensitive=name in ("Authorization", "DPoP"))
-            async with request.body_bytes(body).build_streamed() as response:
+        except ValueError:
+            raise Refused("invalid", "header_value") from None
+        try:
+            async with request.build_streamed() as response:
                 return await _read(response, wanted)
         except exceptions.RequestTimeoutError:
             raise Refused("try_later", "timeout", RETRY_S) from None
@@ -68,24 +71,31 @@ class HttpsClient:
             raise Refused("try_later", "connection_lost", RETRY_S) from None
         except exceptions.PyreqwestError:
             raise Refused("internal", "not_http") from None
-        except ValueError:
-            raise Refused("invalid", "header_value") from None
 
 
 async def _read(response: Response, wanted: tuple[str, ...]) -> Fetched:
     if 300 <= response.status < 400:
         raise Refused("internal", "redirect")
-    length = response.get_header("content-length")
-    if length and length.isdigit() and int(length) > MAX_BODY:
+    length = _header(response, "content-length")
+    if length.isdigit() and int(length) > MAX_BODY:
         raise Refused("internal", "body_too_long")
     body = bytearray()
     while (chunk := await response.body_reader.read_chunk()) is not None:
         body += chunk
         if len(body) > MAX_BODY:
             raise Refused("internal", "body_too_long")
-    media_type = (response.get_header("content-type") or "").partition(";")[0].strip().lower()
-    found = {name: values[0] for name in wanted if len(values := response.get_header_all(name)) == 1}
+    media_type = _header(response, "content-type").partition(";")[0].strip().lower()
+    found = {name: value for name in wanted if (value := _header(response, name))}
     return Fetched(response.status, media_type, bytes(body), found)
+
+
+def _header(response: Response, name: str) -> str:
+    """The value of a header that came exactly once and is ASCII; "" for any other."""
+    try:
+        values = response.get_header_all(name)
+    except ValueError:
+        return ""
+    return values[0] if len(values) == 1 else ""
 
 
 def _build(builder: ClientBuilder, ca: Path | None) -> Client:

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 # VSCHAR (RFC 6749, appendix A), and the characters of an error code (section 5.2).
 Opaque = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]+$", max_length=4096)]
 ErrorCode = Annotated[str, StringConstraints(pattern=r"^[\x20-\x21\x23-\x5b\x5d-\x7e]+$", max_length=128)]
-Url = Annotated[str, StringConstraints(pattern=r"^https://[\x21-\x7e]+$", max_length=256)]
+# No user, no backslash, no fragment: what two URL parsers could read in two ways.
+HTTPS_URL = r"^https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?$"
+Url = Annotated[str, StringConstraints(pattern=HTTPS_URL, max_length=256)]
 Seconds = Annotated[int, Field(ge=0, le=1 << 31)]
 
 

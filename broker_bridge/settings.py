@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, model_validator
 
+from broker_bridge.oauth_api import HTTPS_URL
 from latchpin.wire import topics
 
 PREFIX = "LATCHPIN_BRIDGE__"
@@ -26,9 +27,8 @@ class ConfigurationError(Exception):
 
 
 def _https(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or parts.username or parts.fragment or parts.query:
-        raise ValueError("must be an https:// URL without user, query or fragment")
+    if len(url) > 256 or "?" in url or not re.match(HTTPS_URL, url) or url.endswith("\n"):
+        raise ValueError("must be an https:// URL of at most 256 characters, without user, query or fragment")
     return url
 
 

@@ -93,8 +93,8 @@ class Talk:
         return messages.unpack(plaintext)
 
 
-def message(name: str, rid: bytes | None = None, **fields: Any) -> Message:
-    return Message(name, {"rid": rid or secrets.token_bytes(8), **fields})
+def message(kind: str, rid: bytes | None = None, /, **fields: Any) -> Message:
+    return Message(kind, {"rid": rid or secrets.token_bytes(8), **fields})
 
 
 def _list(payload: bytes) -> list[Any]:
@@ -155,9 +155,9 @@ class Device(Talk):
         self.confirm(self.hear())
         return self
 
-    def ask(self, name: str, rid: bytes | None = None, **fields: Any) -> Message:
+    def ask(self, kind: str, rid: bytes | None = None, /, **fields: Any) -> Message:
         """The reply to one request."""
-        frame, request = self.seal(message(name, rid, **fields))
+        frame, request = self.seal(message(kind, rid, **fields))
         self.say_up(frame)
         return self.open(self.hear(), request)
 

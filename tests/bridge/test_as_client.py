@@ -1,0 +1,490 @@
+"""HTTPS towards servers that we have never seen and do not trust to be well: one issuer, one relay, hard limits.
+
+Not for what their words mean: test_translate.py has that.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import trustme
+
+from broker_bridge import profile
+from broker_bridge.as_client import AsClient, well_known
+from broker_bridge.exchange import Call
+from broker_bridge.https_client import MAX_BODY, HttpsClient
+from broker_bridge.refusals import Refused
+from broker_bridge.relay import Relay, header_name
+from broker_bridge.settings import AuthorizationServer, Resource
+from broker_bridge.translate import Ask
+from tests.bridge.foreign import Foreign, Said, foreign
+
+T = TypeVar("T")
+SECRET = "s:e%c r+é€t"
+ASK = Ask("challenge", {"client_id": "latchpin-device", "pin": "123456789"}, "aaa.bbb.ccc")
+
+
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def with_client(server: Foreign, use: Callable[[AsClient, HttpsClient], Awaitable[T]], total_s: float = 5, **changes: Any) -> T:
+    """What `use` gives, with a client of `server`'s issuer."""
+
+    async def main() -> T:
+        configured = {"issuer": server.issuer, "client_id": "latchpin-device", "client_secret": SECRET, "ca": server.ca}
+        clock = changes.pop("clock", Clock())
+        words = changes.pop("words", profile.load("reference"))
+        https = HttpsClient(server.ca, 1, total_s)
+        try:
+            return await use(AsClient(AuthorizationServer.model_validate({**configured, **changes}), words, clock, https), https)
+        finally:
+            await https.close()
+
+    return asyncio.run(main())
+
+
+def refused(server: Foreign, use: Callable[[AsClient, HttpsClient], Awaitable[Any]], **changes: Any) -> Refused:
+    with pytest.raises(Refused) as caught:
+        with_client(server, use, **changes)
+    return caught.value
+
+
+async def post(client: AsClient, https: HttpsClient) -> Any:
+    return await client.post(ASK)
+
+
+async def metadata(client: AsClient, https: HttpsClient) -> Any:
+    return await client.metadata()
+
+
+# What goes out
+
+
+def test_a_form_goes_out_with_client_authentication_and_the_devices_proof(server: Foreign):
+    server.says("/challenge", Said(403, {"error": "x"}, {"DPoP-Nonce": "nonce-1", "Retry-After": "7"}))
+
+    async def use(client: AsClient, https: HttpsClient):
+        return await client.post(ASK), client.nonce
+
+    answer, nonce = with_client(server, use)
+    assert (answer.status, answer.content, answer.retry_after_s, nonce) == (403, {"error": "x"}, 7, "nonce-1")
+    (asked,) = server.to("/challenge")
+    assert asked.method == "POST" and asked.form == ASK.form and asked.path == "/challenge"
+    assert asked.headers["dpop"] == "aaa.bbb.ccc" and asked.headers["content-type"] == "application/x-www-form-urlencoded"
+    # RFC 6749, section 2.3.1
+    name, password = base64.b64decode(asked.headers["authorization"].removeprefix("Basic ")).decode().split(":")
+    assert (name, password) == ("latchpin-device", "s%3Ae%25c+r%2B%C3%A9%E2%82%ACt")
+
+
+def test_client_secret_post_and_none(server: Foreign):
+    server.says("/challenge", Said(400, {"error": "x"}))
+    with_client(server, post, client_authentication="client_secret_post")
+    with_client(server, post, client_authentication="none", client_secret=None)
+    first, second = server.to("/challenge")
+    assert first.form["client_secret"] == SECRET and "authorization" not in first.headers
+    assert second.form == ASK.form and "authorization" not in second.headers
+
+
+def test_whatever_a_value_holds_it_stays_one_value(server: Foreign):
+    server.says("/challenge", Said(400, {"error": "x"}))
+    nasty = "1&client_id=evil\r\nHost: evil\0;é=+%00"
+
+    async def use(client: AsClient, https: HttpsClient):
+        await client.post(Ask("challenge", {"pin": nasty, "client_id": "c"}, None))
+
+    with_client(server, use)
+    assert server.to("/challenge")[0].form == {"pin": nasty, "client_id": "c"}
+
+
+@pytest.mark.parametrize("proof", ["a.b.c\r\nX-Evil: 1", "a.b.c\nX-Evil: 1", "a\0b", "é\r"])
+def test_a_header_cannot_be_broken_out_of(server: Foreign, proof: str):
+    server.says("/challenge", Said(400, {"error": "x"}))
+
+    async def use(client: AsClient, https: HttpsClient):
+        await client.post(Ask("challenge", {}, proof))
+
+    assert refused(server, use).code == "invalid" and not server.to("/challenge")
+
+
+def test_neither_proxy_nor_other_certificates_come_from_the_environment(server: Foreign, monkeypatch: pytest.MonkeyPatch):
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert with_client(server, metadata).metadata.issuer == server.issuer
+
+
+def test_the_given_ca_is_the_only_one(server: Foreign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(other)
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.ca))  # the machine trusts the server; the operator named another authority
+
+    async def use(client: AsClient, https: HttpsClient):
+        strict = HttpsClient(other)
+        try:
+            await strict.fetch("GET", server.origin, {})
+        finally:
+            await strict.close()
+
+    refusal = refused(server, use)
+    assert (refusal.code, refusal.why) == ("try_later", "tls") and not server.asked
+    assert os.environ["SSL_CERT_FILE"] == str(server.ca)
+
+
+def test_a_certificate_for_another_name_is_refused(server: Foreign):
+    server.metadata["issuer"] = server.issuer = server.origin.replace("localhost", "127.0.0.2")
+    assert refused(server, metadata).why in ("tls", "connect")
+
+
+# What comes back
+
+
+def test_a_server_that_is_down_is_told_quickly(server: Foreign):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        server.issuer = f"https://localhost:{closed.getsockname()[1]}"
+        began_s = time.monotonic()
+        refusal = refused(server, metadata)
+    assert (refusal.code, refusal.why) == ("try_later", "connect") and refusal.retry_after_s
+    assert time.monotonic() - began_s < 2
+
+
+def _drip(handler: Any) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n")
+    for _ in range(20):
+        handler.wfile.write(b" ")
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("write", [lambda handler: time.sleep(3), _drip])
+def test_a_slow_server_is_left_after_the_total_time(server: Foreign, write: Callable[[Any], None]):
+    server.says("/challenge", Said(write=write))
+    began_s = time.monotonic()
+    refusal = refused(server, post, total_s=1)
+    assert (refusal.code, refusal.why) == ("try_later", "timeout") and time.monotonic() - began_s < 2
+
+
+def _endless(handler: Any) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+    try:
+        while True:
+            handler.wfile.write(b"1000\r\n" + bytes(4096) + b"\r\n")
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Said(200, b'{"a":"' + b"x" * MAX_BODY + b'"}'),
+        Said(200, bytes(MAX_BODY), {"Content-Length": str(MAX_BODY + 1)}),
+        Said(write=_endless),
+    ],
+)
+def test_a_body_over_64_kib_is_not_read(server: Foreign, said: Said):
+    server.says("/challenge", said)
+    refusal = refused(server, post)
+    assert (refusal.code, refusal.why) == ("internal", "body_too_long")
+
+
+def test_a_body_of_64_kib_is_read(server: Foreign):
+    body = b'{"error":"' + b"x" * (MAX_BODY - 12) + b'"}'
+    server.says("/challenge", Said(400, body))
+    assert len(body) == MAX_BODY and len(with_client(server, post).content["error"]) == MAX_BODY - 12
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(server: Foreign, status: int):
+    server.says("/challenge", Said(status, {}, {"Location": f"{server.origin}/elsewhere"}))
+    refusal = refused(server, post)
+    assert (refusal.code, refusal.why) == ("internal", "redirect") and not server.to("/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "why"),
+    [
+        (b"{}", "text/html", "content_type"),
+        (b"{}", "text/json", "content_type"),
+        (b"{}", "", "content_type"),
+        (b"{}", "application/jsonx", "content_type"),
+        (b'{"error":"a","error":"b"}', "application/json", "json_duplicate_key"),
+        (b'{"a":{"b":1,"\\u0062":2}}', "application/json", "json_duplicate_key"),
+        (b"[]", "application/json", "json"),
+        (b'"x"', "application/json", "json"),
+        (b"", "application/json", "json"),
+        (b'{"a":', "application/json", "json"),
+        (b'{"a":1} x', "application/json", "json"),
+        (b'{"a":NaN}', "application/json", "json"),
+        (b'{"a":Infinity}', "application/json", "json"),
+        (b"\xff\xfe{\x00}\x00", "application/json", "json"),
+        (b'{"a":"\xff"}', "application/json", "json"),
+        (b'{"a":' + b"9" * 5000 + b"}", "application/json", "json"),
+        (b'{"a":' + b"[" * 60000 + b"}", "application/json", "json"),
+        (b'{"a":' * 10000 + b"1" + b"}" * 10000, "application/json", "json"),
+    ],
+)
+def test_an_answer_that_is_not_a_json_object_is_refused(server: Foreign, body: bytes, kind: str, why: str):
+    server.says("/challenge", Said(400, body, {"Content-Type": kind}))
+    refusal = refused(server, post)
+    assert (refusal.code, refusal.why) == ("internal", why)
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON", "application/vnd.as+json"])
+def test_json_has_several_media_types(server: Foreign, kind: str):
+    server.says("/challenge", Said(400, {"error": "x"}, {"Content-Type": kind}))
+    assert with_client(server, post).content == {"error": "x"}
+
+
+def test_something_that_is_not_http_is_refused(server: Foreign):
+    server.says("/challenge", Said(write=lambda handler: handler.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")))
+    assert refused(server, post).why in ("not_http", "connection_lost", "connect")
+
+
+def test_a_connection_cut_in_the_middle_is_asked_later(server: Foreign):
+    def cut(handler: Any) -> None:
+        handler.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"a"')
+        handler.close_connection = True
+        handler.connection.close()
+
+    server.says("/challenge", Said(write=cut))
+    refusal = refused(server, post)
+    assert refusal.code in ("try_later", "internal") and refusal.why in ("connection_lost", "not_http", "timeout")
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_trouble_in_html_is_trouble_all_the_same(server: Foreign, status: int):
+    server.says("/challenge", Said(status, b"<html>", {"Content-Type": "text/html", "Retry-After": "9999999"}))
+    answer = with_client(server, post)
+    assert (answer.status, answer.content, answer.retry_after_s) == (status, {}, 3600)
+
+
+@pytest.mark.parametrize("nonce", ["", "a b", 'a"b', "n" * 257, "a\\b", "é"])
+def test_a_nonce_that_is_none_is_not_remembered(server: Foreign, nonce: str):
+    server.says("/challenge", Said(400, {}, {"DPoP-Nonce": nonce}), Said(400, {}, {"DPoP-Nonce": "good"}))
+
+    async def use(client: AsClient, https: HttpsClient):
+        await client.post(ASK)
+        before = client.nonce
+        await client.post(ASK)
+        return before, client.nonce
+
+    assert with_client(server, use) == (None, "good")
+
+
+# Metadata
+
+
+def test_metadata_are_fetched_once_an_hour_however_many_ask(server: Foreign):
+    clock = Clock()
+
+    async def use(client: AsClient, https: HttpsClient):
+        await asyncio.gather(*(client.metadata() for _ in range(20)))
+        clock.now_s += 3599
+        await client.metadata()
+        once = len(server.asked)
+        clock.now_s += 1
+        await client.metadata()
+        return once, len(server.asked)
+
+    assert with_client(server, use, clock=clock) == (1, 2)
+
+
+def test_a_failure_is_not_kept(server: Foreign):
+    good = server.metadata
+    server.says("/.well-known/oauth-authorization-server", Said(503, {}), Said(200, good))
+
+    async def use(client: AsClient, https: HttpsClient):
+        with pytest.raises(Refused, match="metadata_503"):
+            await client.metadata()
+        return await client.metadata()
+
+    assert with_client(server, use).metadata.issuer == server.issuer
+
+
+@pytest.mark.parametrize("change", ["{}/", "{}.", "{}:443", "https://evil.example", "HTTPS{}", ""])
+def test_an_issuer_is_the_same_byte_for_byte_or_another_one(server: Foreign, change: str):
+    server.metadata["issuer"] = change.format(server.issuer if change[0:1] == "{" else server.issuer[5:])
+    refusal = refused(server, metadata)
+    assert (refusal.code, refusal.why) == ("internal", "metadata_issuer")
+
+
+@pytest.mark.parametrize("name", ["token_endpoint", "authorization_challenge_endpoint", "revocation_endpoint"])
+@pytest.mark.parametrize(
+    "url", ["https://evil.example/x", "https://localhost/x", "https://localhost.evil.example/x", "https://localhost:1/x"]
+)
+def test_an_endpoint_of_another_origin_is_a_mix_up(server: Foreign, name: str, url: str):
+    server.metadata[name] = url
+    assert refused(server, metadata).why == "endpoint_origin"
+    origin = url.removesuffix("/x")
+    found = with_client(server, metadata, other_origins=[origin])
+    assert url in found.endpoints.values()
+
+
+@pytest.mark.parametrize("url", ["http://localhost/x", "https://localhost\\@evil.example", "https://u@localhost/x", 7, None])
+def test_an_endpoint_is_an_https_url(server: Foreign, url: Any):
+    server.metadata["token_endpoint"] = url
+    assert refused(server, metadata).why == "metadata_words"
+
+
+def test_openid_configuration_serves_where_rfc_8414_is_not_known(server: Foreign):
+    del server.routes["/.well-known/oauth-authorization-server"]
+    server.says("/.well-known/openid-configuration", Said(200, server.metadata))
+    assert with_client(server, metadata).endpoints["challenge"].endswith("/challenge")
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://as.example", "https://as.example/.well-known/x"),
+        ("https://as.example/", "https://as.example/.well-known/x"),
+        ("https://as.example/t", "https://as.example/.well-known/x/t"),
+        ("https://as.example:8443/t/", "https://as.example:8443/.well-known/x/t/"),
+    ],
+)
+def test_well_known_goes_before_the_path(url: str, place: str):
+    assert well_known(url, "x") == place
+
+
+def test_a_profile_says_where_the_challenge_endpoint_is_when_metadata_do_not(server: Foreign):
+    del server.metadata["authorization_challenge_endpoint"]
+    words = profile.load(os.fspath(Path(__file__).with_name("appendix_b.toml")))
+    assert with_client(server, metadata, words=words).endpoints["challenge"] == f"{server.origin}/authorize-challenge"
+    assert "challenge" not in with_client(server, metadata).endpoints
+    assert refused(server, post).why == "endpoint_absent"
+
+
+def discovered(server: Foreign) -> Callable[[AsClient, HttpsClient], Awaitable[Any]]:
+    return lambda client, https: client.discovered(Resource(uri=server.resource, scopes=["a"]), https)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"authorization_servers": []}, "resource_of_another_issuer"),
+        ({"authorization_servers": ["https://evil.example"]}, "resource_of_another_issuer"),
+        ({"resource": "https://evil.example/mcp"}, "resource_metadata_resource"),
+        ({"resource": 7}, "resource_metadata_words"),
+    ],
+)
+def test_a_resource_must_name_itself_and_this_issuer(server: Foreign, change: dict[str, Any], why: str):
+    assert with_client(server, discovered(server)).metadata.issuer == server.issuer
+    server.resource_metadata |= change
+    refusal = refused(server, discovered(server))
+    assert (refusal.code, refusal.why) == ("internal", why)
+
+
+def test_a_resource_that_is_down_is_asked_later(server: Foreign):
+    server.says("/.well-known/oauth-protected-resource/mcp", Said(502, b"", {"Content-Type": "text/html"}))
+    refusal = refused(server, discovered(server))
+    assert (refusal.code, refusal.why) == ("try_later", "resource_metadata_502")
+
+
+# The relay
+
+
+def called(server: Foreign, relay: Relay, **changes: Any) -> Any:
+    usual = {"method": "tools/call", "name": "whoami", "body": b'{"jsonrpc":"2.0"}', "token": "a.b-c_d~e+f/g==", "proof": "a.b.c"}
+
+    async def use(client: AsClient, https: HttpsClient):
+        return await relay.call(Call(resource=Resource(uri=server.resource, scopes=["a"]), **{**usual, **changes}), https)
+
+    return with_client(server, use)
+
+
+def test_a_call_is_one_post_with_mcps_headers_and_the_devices_token_and_proof(server: Foreign):
+    server.says("/mcp", Said(200, {"jsonrpc": "2.0"}, {"DPoP-Nonce": "rs-nonce"}))
+    relay = Relay()
+    answer = called(server, relay)
+    assert answer == (200, b'{"jsonrpc": "2.0"}', None) and relay.nonces == {server.resource: "rs-nonce"}
+    (asked,) = server.to("/mcp")
+    assert (asked.method, asked.body) == ("POST", b'{"jsonrpc":"2.0"}')
+    expected = {
+        "content-type": "application/json",
+        "accept": "application/json, text/event-stream",
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "tools/call",
+        "mcp-name": "whoami",
+        "authorization": "DPoP a.b-c_d~e+f/g==",
+        "dpop": "a.b.c",
+    }
+    assert expected.items() <= asked.headers.items()
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("whoami", "whoami"),
+        ("two words", "two words"),
+        ("file:///a?b=c", "file:///a?b=c"),
+        ("naïve", "=?base64?bmHDr3Zl?="),
+        (" x", "=?base64?IHg=?="),
+        ("a\r\nX-Evil: 1", "=?base64?YQ0KWC1FdmlsOiAx?="),
+        ("=?base64?eA==?=", "=?base64?PT9iYXNlNjQ/ZUE9PT89?="),
+        ("", "=?base64??="),
+    ],
+)
+def test_a_name_that_no_header_can_hold_is_encoded(server: Foreign, name: str, header: str):
+    assert header_name(name) == header
+    server.says("/mcp", Said(200, {}))
+    called(server, Relay(), name=name)
+    assert server.to("/mcp")[0].headers["mcp-name"] == header and "x-evil" not in server.to("/mcp")[0].headers
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "tools/call\r\nX-Evil: 1"},
+        {"method": ""},
+        {"method": "../x"},
+        {"token": "a b"},
+        {"token": "a\r\nX-Evil: 1"},
+        {"token": ""},
+        {"token": "é"},
+        {"proof": "a.b.c\r\nX-Evil: 1"},
+    ],
+)
+def test_a_call_that_breaks_out_of_its_headers_is_not_made(server: Foreign, change: dict[str, str]):
+    server.says("/mcp", Said(200, {}))
+    with pytest.raises(Refused) as caught:
+        called(server, Relay(), **change)
+    assert caught.value.code == "invalid" and not server.to("/mcp")
+
+
+def test_a_refusal_of_the_server_is_carried_with_its_challenge(server: Foreign):
+    challenge = 'DPoP error="use_dpop_nonce"'
+    server.says("/mcp", Said(401, b"<html>", {"Content-Type": "text/html", "WWW-Authenticate": challenge, "DPoP-Nonce": "n"}))
+    assert called(server, Relay()) == (401, b"", challenge)
+    server.says("/mcp", Said(403, {"error": "x"}, {"WWW-Authenticate": "x" * 513}))
+    assert called(server, Relay()) == (403, json.dumps({"error": "x"}).encode(), None)
+
+
+def test_an_event_stream_is_carried_as_it_is_and_html_is_not(server: Foreign):
+    stream = b"event: message\r\ndata: {}\r\n\r\n"
+    server.says("/mcp", Said(200, stream, {"Content-Type": "text/event-stream; charset=utf-8"}))
+    assert called(server, Relay()).body == stream
+    server.says("/mcp", Said(200, b"<html>", {"Content-Type": "text/html"}))
+    with pytest.raises(Refused, match="mcp_content_type"):
+        called(server, Relay())
+
+
+def test_each_resource_is_met_under_its_own_ca(server: Foreign, tmp_path: Path):
+    with foreign(tmp_path / "second") as other:
+
+        async def use(client: AsClient, https: HttpsClient):
+            theirs = HttpsClient(other.ca)
+            try:
+                other.resource_metadata["authorization_servers"] = [server.issuer]
+                return await client.discovered(Resource(uri=other.resource, scopes=["a"]), theirs)
+            finally:
+                await theirs.close()
+
+        assert with_client(server, use).metadata.issuer == server.issuer
