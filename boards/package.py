@@ -27,7 +27,7 @@ def manifest() -> str:
     listing = "".join(f'        "{name.removeprefix("latchpin/")}",\n' for name in files())
     return (
         '"""For freezing Latchpin into firmware: boards/<BOARD>/manifest.py includes it.\n\n'
-        'Not written by hand: python -m boards.package.\n"""\n\n'
+        'Not written by hand: python -m boards.package.\n"""\n\n# ruff: noqa: F821\n\n'
         f'metadata(description="PIN in, token out", version="{__version__}")\n'
         f'package(\n    "latchpin",\n    files=(\n{listing}    ),\n    base_path=".",\n)\n'
     )

@@ -3,6 +3,8 @@
 Not written by hand: python -m boards.package.
 """
 
+# ruff: noqa: F821
+
 metadata(description="PIN in, token out", version="0.1.0")
 package(
     "latchpin",
@@ -12,9 +14,14 @@ package(
         "adapters/flash_journal.py",
         "adapters/hands.py",
         "adapters/https_post.py",
+        "adapters/identity.py",
+        "adapters/keypad_matrix.py",
+        "adapters/lcd_hd44780.py",
+        "adapters/led.py",
         "adapters/mqtt_link.py",
         "adapters/serial_console.py",
         "adapters/settings.py",
+        "adapters/wifi.py",
         "agent/__init__.py",
         "agent/agent.py",
         "agent/authorization.py",

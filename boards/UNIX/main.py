@@ -13,11 +13,6 @@ try:
 except ImportError:
     sys.path.append(__file__.rpartition("/")[0] + "/../../device")
 
-from latchpin.adapters import settings
-from latchpin.adapters.flash_journal import Journal
-from latchpin.adapters.hands import Hands
-from latchpin.adapters.serial_console import SerialConsole
-
 
 def hush():
     """In a terminal: each key at once, and no echo of what is typed. Returns what undoes it."""
@@ -37,6 +32,8 @@ def hush():
 
 def enrol(bridge, device=None):
     """Prints the line for whoever enrols: DEVICE KID PUBLICHEX MQTTPASSWORD."""
+    from latchpin.adapters import settings
+
     identity = settings.make_identity(device=device, bridges=[settings.parse_bridge(bridge)])
     if not hasattr(os, "chmod"):  # MicroPython on unix
         os.system("chmod 600 " + settings.IDENTITY)  # noqa: S605
@@ -45,9 +42,15 @@ def enrol(bridge, device=None):
 
 def work():
     """The device at work, until Ctrl-C."""
-    from latchpin.runner import Runner
+    from latchpin.adapters import settings
 
     identity, options = settings.load()
+    settings.forget()
+    from latchpin.adapters.flash_journal import Journal
+    from latchpin.adapters.hands import Hands
+    from latchpin.adapters.serial_console import SerialConsole
+    from latchpin.runner import Runner
+
     console = SerialConsole()
     hands = Hands(identity, options, Journal(), console, [console])
     restore = hush()
@@ -60,6 +63,7 @@ def work():
 
 
 def main(arguments):
+    """The exit code: 0, 1 where a file has to be mended first, 2 for a wrong command line."""
     try:
         if arguments[:1] == ["enrol"] and 2 <= len(arguments) <= 3:
             enrol(*arguments[1:])
@@ -68,7 +72,9 @@ def main(arguments):
         else:
             print("usage: main.py, or main.py enrol KID:PUBLICHEX [DEVICE], in the device's directory")
             return 2
-    except settings.SettingsError as error:
+    except Exception as error:
+        if type(error).__name__ != "SettingsError":
+            raise
         print("[Set-up] " + str(error))
         return 1
     return 0

@@ -8,6 +8,7 @@ import json
 import os
 
 from latchpin import runtime
+from latchpin.adapters.identity import Identity
 
 IDENTITY = "identity.json"
 SETTINGS = "settings.json"
@@ -19,32 +20,21 @@ class SettingsError(Exception):
     """A file cannot be used; the text names it, the key, and what to do. It quotes no value."""
 
 
-class Identity:
-    """Who this device is. device: its id; kid: bytes; private: 32 bytes; public: x || y, 64 bytes; mqtt_password: text;
-    bridges: [(kid, public), ...], current and next. Prints no secret."""
-
-    def __init__(self, device: str, kid: bytes, private: bytes, public: bytes, mqtt_password: str, bridges: list):
-        self.device = device
-        self.kid = kid
-        self.private = private
-        self.public = public
-        self.mqtt_password = mqtt_password
-        self.bridges = bridges
-
-    def __repr__(self):
-        return "Identity(" + self.device + ")"
-
-    def enrolment(self) -> str:
-        """DEVICE KID PUBLICHEX MQTTPASSWORD: for the serial line to the person who enrols, and nowhere else."""
-        return " ".join((self.device, str(self.kid[0]), _hex(self.public), self.mqtt_password))
-
-
 def load(directory: str = ".") -> tuple[Identity, dict]:
     """(identity, settings) from the files in `directory`; the paths of CA files in the settings come back usable from here.
 
     Raises SettingsError.
     """
     return load_identity(directory), load_settings(directory)
+
+
+def forget() -> None:
+    """Take this module out of memory, about 6 KB that a small heap can use better: call it once everything is loaded."""
+    import sys
+
+    from latchpin import adapters
+
+    del sys.modules[__name__], adapters.settings
 
 
 def load_identity(directory: str = ".") -> Identity:

@@ -1,0 +1,73 @@
+"""An ESP32 DevKit with a 4x4 keypad, a 16x2 display and a lamp. The serial line shows the same as the display.
+
+Not for a REPL at the same time: Ctrl-C gives it back.
+"""
+
+import asyncio
+
+import machine
+import pins
+
+from latchpin.adapters.lcd_hd44780 import LcdHd44780
+
+
+class Notice:
+    """A view for before the agent works."""
+
+    code = "setup"
+    entry = ""
+
+    def __init__(self, title, text):
+        self.title = title
+        self.text = text
+
+
+def prepare():
+    """(identity, settings), or None and what the person has to do first."""
+    from latchpin.adapters import settings
+
+    try:
+        return settings.load(), None
+    except settings.SettingsError as error:
+        return None, Notice("Set-up", str(error))
+    finally:
+        settings.forget()
+
+
+async def work(lcd, found, notice):
+    """The device at work, until Ctrl-C."""
+    from latchpin.adapters.keypad_matrix import KeypadMatrix
+    from latchpin.adapters.led import Led
+    from latchpin.adapters.serial_console import SerialConsole
+
+    screens = [lcd, SerialConsole(), Led(machine.Pin(pins.LAMP, machine.Pin.OUT))]
+    if notice is not None:
+        for screen in screens:
+            screen.show(notice)
+        while True:
+            await asyncio.sleep(3600)
+    from latchpin.adapters.flash_journal import Journal
+    from latchpin.adapters.hands import Hands
+    from latchpin.adapters.wifi import Wifi
+    from latchpin.runner import Runner
+
+    identity, options = found
+    keypad = KeypadMatrix(
+        [machine.Pin(number, machine.Pin.OPEN_DRAIN, value=1) for number in pins.KEYPAD_ROWS],
+        [machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP) for number in pins.KEYPAD_COLUMNS],
+    )
+    radio = asyncio.create_task(Wifi(options.get("wifi", []), identity.device).keep())
+    try:
+        await Runner(Hands(identity, options, Journal(), keypad, screens), identity, options).run()
+    finally:
+        radio.cancel()
+
+
+def main():
+    machine.freq(240_000_000)  # the elliptic curve takes two thirds of the time
+    bus = machine.I2C(0, sda=machine.Pin(pins.LCD_SDA), scl=machine.Pin(pins.LCD_SCL), freq=100_000)
+    found, notice = prepare()
+    asyncio.run(work(LcdHd44780(bus, pins.LCD_ADDRESS), found, notice))
+
+
+main()

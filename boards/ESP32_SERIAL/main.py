@@ -1,0 +1,47 @@
+"""Any ESP32 with nothing but its USB serial line: the terminal on the other end is keypad and display.
+
+Not for a REPL at the same time: Ctrl-C gives it back.
+"""
+
+import asyncio
+
+import machine
+
+from latchpin.adapters.serial_console import SerialConsole
+
+
+def prepare():
+    """(identity, settings), or None when the person has to do something first."""
+    from latchpin.adapters import settings
+
+    try:
+        return settings.load()
+    except settings.SettingsError as error:
+        print("[Set-up] " + str(error))
+        return None
+    finally:
+        settings.forget()
+
+
+async def work(console, identity, options):
+    """The device at work, until Ctrl-C."""
+    from latchpin.adapters.flash_journal import Journal
+    from latchpin.adapters.hands import Hands
+    from latchpin.adapters.wifi import Wifi
+    from latchpin.runner import Runner
+
+    radio = asyncio.create_task(Wifi(options.get("wifi", []), identity.device).keep())
+    try:
+        await Runner(Hands(identity, options, Journal(), console, [console]), identity, options).run()
+    finally:
+        radio.cancel()
+
+
+def main():
+    machine.freq(240_000_000)  # the elliptic curve takes two thirds of the time
+    found = prepare()
+    if found:
+        asyncio.run(work(SerialConsole(), *found))
+
+
+main()
