@@ -162,7 +162,8 @@ class Devices:
 
     def _message_1(self, device: str, message_1: bytes, speaker: _Speaker, now_s: float) -> tuple[str, bytes] | None:
         pending = self._pending.get(device)
-        if pending is not None and pending.message_1 == message_1:
+        # After the proof the same hello is a boot with a stuck generator: the old message_2 would bring its old keys back.
+        if pending is not None and pending.message_1 == message_1 and pending.live is None:
             return device, pending.step_2
         if not self._handshakes.take(now_s):
             return self._drop("handshake_flood")

@@ -109,6 +109,14 @@ def test_an_identical_hello_gets_the_identical_answer(house: House):
     assert isinstance(house.speak(talk), Opened)
 
 
+def test_an_identical_hello_after_the_proof_gets_other_keys(house: House):
+    talk = Talk(house.identity())
+    hello = talk.hello()
+    step_2 = house.hello(talk, hello)
+    house.up(talk, talk.proof(step_2 or b""))
+    assert house.hello(talk, hello) not in (step_2, None)
+
+
 def test_an_identical_proof_gets_the_identical_answer(house: House):
     talk = Talk(house.identity())
     proof = talk.proof(house.hello(talk) or b"")
