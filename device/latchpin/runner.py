@@ -6,8 +6,8 @@ Not for decisions: whatever is decided is decided in agent/.
 import asyncio
 
 from latchpin import runtime
-from latchpin.agent import events
 from latchpin.agent.agent import Agent
+from latchpin.agent.events import EXPIRY_S, Event
 
 CALM_MS = 3_600_000
 
@@ -22,7 +22,7 @@ class Runner:
     def __init__(self, hands, identity, settings: dict):
         self.agent = Agent(identity, settings, runtime.random_bytes, hands.load())
         self._hands = hands
-        self._events = [events.Started()]
+        self._events = [Event("Started")]
         self._outbox = []
         self._wake = asyncio.Event()
         self._send = asyncio.Event()
@@ -57,14 +57,14 @@ class Runner:
                 try:
                     await asyncio.wait_for(self._wake.wait(), max(0, wait_ms) / 1000)
                 except asyncio.TimeoutError:
-                    self._events.append(events.Tick())
+                    self._events.append(Event("Tick"))
                 self._wake.clear()
         finally:
             for task in self._tasks:
                 task.cancel()
 
     def _carry_out(self, effect):
-        name = effect.NAME
+        name = effect.name
         if name == "Publish":
             self._outbox.append(effect)
             self._send.set()
@@ -89,7 +89,7 @@ class Runner:
 
     async def _read_keys(self):
         while True:
-            self.put(events.KeyPressed(await self._hands.read_key()))
+            self.put(Event("KeyPressed", key=await self._hands.read_key()))
 
     async def _keep_link(self, after_ms):
         await asyncio.sleep(after_ms / 1000)
@@ -98,15 +98,15 @@ class Runner:
         self._refusal = sender = None
         try:
             await link.connect()
-            self.put(events.LinkUp())
+            self.put(Event("LinkUp"))
             sender = self._start(self._send_all(link))
             while True:
                 _, payload = await link.receive()
-                self.put(events.Received(payload))
+                self.put(Event("Received", payload=payload))
         except OSError as error:
             # A LinkError is an OSError with a code, and a reason where MQTT 5 gave one.
             error = self._refusal or error
-            self.put(events.LinkDown(getattr(error, "code", "closed"), getattr(error, "reason", None)))
+            self.put(Event("LinkDown", code=getattr(error, "code", "closed"), reason=getattr(error, "reason", None)))
         finally:
             if sender is not None:
                 sender.cancel()
@@ -117,7 +117,7 @@ class Runner:
             while self._outbox:
                 message = self._outbox.pop(0)
                 try:
-                    await link.publish(message.topic, message.payload, False, message.expiry_s)
+                    await link.publish(message.topic, message.payload, False, EXPIRY_S)
                 except OSError as error:
                     # The receiver of this link learns of the loss too, and reports it once, with this reason.
                     self._refusal = error
@@ -128,6 +128,7 @@ class Runner:
 
     async def _send_post(self, effect):
         try:
-            self.put(events.HttpAnswered(*await self._hands.post(effect.url, effect.headers, effect.body)))
+            status, headers, body = await self._hands.post(effect.url, effect.headers, effect.body)
+            self.put(Event("HttpAnswered", status=status, headers=headers, body=body))
         except OSError as error:
-            self.put(events.HttpFailed(getattr(error, "code", "closed")))
+            self.put(Event("HttpFailed", code=getattr(error, "code", "closed")))

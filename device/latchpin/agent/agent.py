@@ -3,9 +3,10 @@
 Not for I/O, time or chance: they come as arguments. Which deed follows which event stands in authorization.py.
 """
 
-from latchpin.agent import dpop, events, mcp, prompts
+from latchpin.agent import dpop, mcp, prompts
 from latchpin.agent.authorization import Authorization
 from latchpin.agent.conversation import Conversation
+from latchpin.agent.events import Event
 from latchpin.agent.pin_entry import PinEntry
 from latchpin.agent.token_keeper import TokenKeeper
 from latchpin.wire import errors
@@ -83,7 +84,7 @@ class Agent:
 
     def _take(self, event):
         fire = self._machine.fire
-        name = event.NAME
+        name = event.name
         if name == "Received":
             heard, reply = self._talk.hear(event.payload, self._now_ms)
             if reply is None:
@@ -115,7 +116,7 @@ class Agent:
         if now_s + 86_400 >= keeper.seen_s:
             self._clock_s, self._clock_at_ms = now_s, self._now_ms
             keeper.seen_s = max(now_s, keeper.seen_s)
-            self._effects.append(events.SetClock(now_s))
+            self._effects.append(Event("SetClock", now_s=now_s))
         self._nonces[self.state == "CALLING"] = reply.get("dpop_nonce", self._nonces[self.state == "CALLING"])
         name = reply.name
         when = name.lower()
@@ -194,7 +195,7 @@ class Agent:
     def connect(self, when, cause):
         self._want_call()
         self.show("connecting")
-        self._effects.append(events.Connect(0))
+        self._effects.append(Event("Connect", after_ms=0))
 
     def reconnect(self, when, down):
         self._talk.drop()
@@ -203,7 +204,7 @@ class Agent:
         self._wait_s = self._longer(RECONNECT_S)
         reason = down.code if down.reason is None else down.code + " 0x%02x" % down.reason
         self.show("offline", reason, self._wait_s)
-        self._effects.append(events.Connect(self._wait_s * 1000))
+        self._effects.append(Event("Connect", after_ms=self._wait_s * 1000))
 
     def greet(self, when, cause):
         self._forget_answers()
@@ -255,7 +256,9 @@ class Agent:
 
     def show(self, code, *values):
         title, text = prompts.text(code, self._talk.request_id, *values)
-        self._last = events.Show(code, title, text, self._entry.masked() if self._entry is not None else "")
+        self._last = Event(
+            "Show", code=code, title=title, text=text, entry=self._entry.masked() if self._entry is not None else ""
+        )
         self._effects.append(self._last)
 
     def answer(self, when, cause):
@@ -297,7 +300,7 @@ class Agent:
         self._refused_token = False
         self._wake_ms = self._tokens.renew_at_ms
         self.show(code, text)
-        self._effects.append(events.Answer(ok, text))
+        self._effects.append(Event("Answer", ok=ok, text=text))
 
     def ask_again(self, when, cause):
         self._effects.append(self._talk.ask_again(self._now_ms))
@@ -387,7 +390,7 @@ class Agent:
                 headers += "DPoP: " + self._proof(uri, self._nonces[1], token) + "\r\n"
             self._signed = None
             self._signatures = 0
-            self._effects.append(events.Post(uri, headers, body))
+            self._effects.append(Event("Post", url=uri, headers=headers, body=body))
             return
         if not self._offer["dpop_supported"]:
             # Whoever relays a bearer token could use it (PROTOCOL section 5): straight over HTTPS only.
@@ -430,4 +433,4 @@ class Agent:
         self._machine.fire("answer", (code, False, why))
 
     def _store(self):
-        self._effects.append(events.Store(self._tokens.pack()))
+        self._effects.append(Event("Store", data=self._tokens.pack()))

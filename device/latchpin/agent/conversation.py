@@ -3,12 +3,11 @@
 Not for OAuth: it does not know what its messages mean, only which reply belongs to which request.
 """
 
-from latchpin.agent.events import Publish
+from latchpin.agent.events import Event
 from latchpin.wire import cbor, edhoc, messages, session, topics
 from latchpin.wire.errors import PeerError
 
 REPLY_TIMEOUT_MS = 5_000
-FRAME_EXPIRY_S = 10
 
 
 class Conversation:
@@ -33,7 +32,7 @@ class Conversation:
         """True while there is a session to speak in (wire/README.md, rule 6)."""
         return self._session is not None and not self._session.over((now_ms - self._opened_ms) // 1000)
 
-    def greet(self, now_ms: int) -> Publish:
+    def greet(self, now_ms: int) -> Event:
         self.drop()
         self._turn = 2
         self._stage = edhoc.Hello(self._identity, self._identity.bridges, self._random)
@@ -41,11 +40,11 @@ class Conversation:
         self.deadline_ms = now_ms + REPLY_TIMEOUT_MS
         return self._publish(topics.hello(self._identity.device), edhoc.pack_step(1, self._stage.message_1))
 
-    def prove(self, now_ms: int) -> Publish:
+    def prove(self, now_ms: int) -> Event:
         self.deadline_ms = now_ms + REPLY_TIMEOUT_MS
         return self._publish(self._up(), edhoc.pack_step(3, self._stage.message_3))
 
-    def ask(self, name: str, fields: dict, now_ms: int) -> Publish:
+    def ask(self, name: str, fields: dict, now_ms: int) -> Event:
         """A new request: a new rid."""
         fields["rid"] = self._random(messages.RID_BYTES)
         self._settle()
@@ -54,7 +53,7 @@ class Conversation:
         self.request_id = "".join(["%02x" % byte for byte in self._rid[:4]])
         return self._send(now_ms)
 
-    def ask_again(self, now_ms: int) -> Publish:
+    def ask_again(self, now_ms: int) -> Event:
         """The same request: rid and plaintext stay, the PIV is new (wire/README.md, rule 3)."""
         return self._send(now_ms)
 
@@ -124,4 +123,4 @@ class Conversation:
         return topics.up(self._identity.device, self._replica)
 
     def _publish(self, topic, payload):
-        return Publish(topic, payload, FRAME_EXPIRY_S)
+        return Event("Publish", topic=topic, payload=payload)
