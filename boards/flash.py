@@ -185,8 +185,8 @@ def parse_bridge_key(text: str) -> tuple[int, str]:
 
 
 def _connect(port: str) -> SerialTransport:
-    board = SerialTransport(port)
-    for attempt in range(3):
+    board = SerialTransport(port, timeout=5)
+    for attempt in range(2):
         try:
             # mpremote prints what it found instead of a prompt; a program on the board may have shown something private.
             with open(os.devnull, "w") as nowhere:
@@ -197,7 +197,7 @@ def _connect(port: str) -> SerialTransport:
                     sys.stdout = before
             return board
         except TransportError:
-            if attempt == 2:
+            if attempt == 1:
                 board.close()
                 raise FlashError(
                     f"{port}: no MicroPython answers: is it flashed (see --help), is a terminal still open?"

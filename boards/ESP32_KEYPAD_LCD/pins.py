@@ -1,6 +1,6 @@
 """The pins of this board by name: GPIO numbers of an ESP32 DevKit.
 
-Not for wiring: board.md has the table and the drawing. Left alone are 0, 2, 5, 12 and 15 (read at reset) and 34 to 39 (no pull-up).
+Not for wiring: board.md has the table and the drawing. Left alone: 0, 2, 5, 12, 15 (read at reset) and 34 to 39 (no pull-up).
 """
 
 KEYPAD_ROWS = (32, 33, 25, 26)

@@ -99,8 +99,8 @@ def make_identity(directory: str = ".", device: str | None = None, bridges=(), r
     """The identity of this device, made now if there is none; an existing one is never overwritten, only its `bridges` (kid,
     public) replaced where some are given. device: its id, random if None. Raises SettingsError."""
     if IDENTITY in os.listdir(directory):
-        if bridges:
-            found = _read(directory, IDENTITY, "")
+        found = _read(directory, IDENTITY, "")
+        if bridges and found.get("bridges") != _pairs(bridges):
             found["bridges"] = _pairs(bridges)
             _write(directory, IDENTITY, found)
         identity = load_identity(directory)

