@@ -13,8 +13,9 @@ from broker_bridge.oauth_api import Answer, AuthorizationServerMetadata
 from broker_bridge.profile import Profile
 from broker_bridge.refusals import Refused
 from broker_bridge.settings import Resource
+from latchpin.wire import messages
 from latchpin.wire.errors import NUMBERS
-from latchpin.wire.messages import CHECKS, FIELDS, INPUT_FIELDS, INPUT_KINDS, KEYS, Message
+from latchpin.wire.messages import CHECKS, INPUT_KINDS, Message
 
 _Words = TypeVar("_Words", bound=oauth_api.Words)
 
@@ -269,7 +270,7 @@ def _asked(message: Message, answer: Answer, refusal: oauth_api.Refusal, profile
 def _inputs(content: dict[str, Any], profile: Profile) -> list[dict[str, Any]]:
     listed = content.get(profile.members.inputs) if profile.members.inputs else None
     if listed is not None:
-        if not isinstance(listed, list) or len(listed) > FIELDS[KEYS["inputs"]][2]:
+        if not isinstance(listed, list) or len(listed) > messages.limit("inputs"):
             raise Refused("internal", "as_inputs")
         try:
             wanted = [oauth_api.Input.model_validate(item) for item in listed]
@@ -293,7 +294,7 @@ def _input(item: oauth_api.Input, profile: Profile) -> dict[str, Any]:
         "min": item.min,
         "max": item.max,
         "check": None if item.check is None else CHECKS.index(item.check),
-        "label": _cut(item.label, INPUT_FIELDS[5][2]),
+        "label": _cut(item.label, 40),
         "choices": None if item.choices is None else [_cut(choice, 40) or "?" for choice in item.choices],
     }
     return {name: value for name, value in fields.items() if value is not None}
@@ -319,7 +320,7 @@ def _error(message: Message, code: str, why: str, **fields: Any) -> Told:
 def _reply(name: str, message: Message, fields: dict[str, Any]) -> Message:
     kept = {field: value for field, value in fields.items() if value is not None}
     for field, value in kept.items():
-        if isinstance(value, str) and len(value.encode()) > FIELDS[KEYS[field]][2]:
+        if isinstance(value, str) and len(value.encode()) > messages.limit(field):
             raise Refused("internal", f"as_too_long_{field}")
     return Message(name, {"rid": message["rid"], **kept})
 
@@ -332,11 +333,11 @@ def _words(model: type[_Words], answer: Answer) -> _Words:
 
 
 def _number(value: object, field: str) -> int | None:
-    return min(value, FIELDS[KEYS[field]][2]) if type(value) is int and value >= 0 else None
+    return min(value, messages.limit(field)) if type(value) is int and value >= 0 else None
 
 
 def _text(value: object, field: str) -> str | None:
-    return _cut(value, FIELDS[KEYS[field]][2]) if isinstance(value, str) else None
+    return _cut(value, messages.limit(field)) if isinstance(value, str) else None
 
 
 def _cut(text: str | None, most_bytes: int) -> str | None:

@@ -16,7 +16,20 @@ from hypothesis import strategies as st
 from latchpin.crypto import p256
 from latchpin.wire import cbor, edhoc, errors, messages, session
 from latchpin.wire.errors import ContractError, PeerError
-from latchpin.wire.messages import ANSWERS, BOOL, BYTES, CHOICES, FIELDS, INPUT_FIELDS, INPUTS, MESSAGES, SECRET, TEXT, UINT
+from tests.both_runtimes import message_table as tables
+from tests.both_runtimes.message_table import (
+    ANSWERS,
+    BOOL,
+    BYTES,
+    CHOICES,
+    FIELDS,
+    INPUT_FIELDS,
+    INPUTS,
+    MESSAGES,
+    SECRET,
+    TEXT,
+    UINT,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 WIRE = ROOT / "device" / "latchpin" / "wire"
@@ -212,17 +225,17 @@ INPUT = st.fixed_dictionaries(
 
 def values(kind: int, limit: int) -> st.SearchStrategy[Any]:
     match kind & ~SECRET:
-        case messages.UINT:
+        case tables.UINT:
             return numbers(limit)
-        case messages.TEXT:
+        case tables.TEXT:
             return texts(limit)
-        case messages.BYTES:
+        case tables.BYTES:
             return st.one_of(st.binary(max_size=min(limit, 40)), st.just(bytes(limit)))
-        case messages.BOOL:
+        case tables.BOOL:
             return st.booleans()
-        case messages.ANSWERS:
+        case tables.ANSWERS:
             return st.dictionaries(texts(32), texts(messages.MAX_ANSWER), min_size=1, max_size=limit)
-        case messages.INPUTS:
+        case tables.INPUTS:
             return st.lists(INPUT, max_size=limit)
     raise AssertionError("a kind without values")
 
@@ -273,17 +286,17 @@ KEYS = st.one_of(st.integers(-2, 48), st.sampled_from(sorted(FIELDS)), st.just(2
 
 def just_over(kind: int, limit: int) -> Any:
     match kind & ~SECRET:
-        case messages.UINT:
+        case tables.UINT:
             return limit + 1
-        case messages.TEXT:
+        case tables.TEXT:
             return "x" * (limit + 1)
-        case messages.BYTES:
+        case tables.BYTES:
             return bytes(limit + 1)
-        case messages.BOOL:
+        case tables.BOOL:
             return 2
-        case messages.ANSWERS:
+        case tables.ANSWERS:
             return {str(number): "" for number in range(limit + 1)}
-        case messages.INPUTS:
+        case tables.INPUTS:
             return [{0: "pin", 1: 0}] * (limit + 1)
     return [""] * (limit + 1)
 

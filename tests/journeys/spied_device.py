@@ -56,7 +56,7 @@ class SpiedDevice(Hands):
 
     def overhear(self, message: messages.Message) -> None:
         for name, value in message.fields.items():
-            if not messages.FIELDS[messages.KEYS[name]][1] & messages.SECRET:
+            if not messages.is_secret(name):
                 continue
             texts = value.values() if isinstance(value, dict) else [value]
             for text in texts:

@@ -7,115 +7,96 @@ Not for meaning: what a message makes anybody do is decided in agent/authorizati
 from latchpin.wire import cbor
 from latchpin.wire.errors import ContractError, PeerError
 
-UINT, TEXT, BYTES, BOOL, ANSWERS, INPUTS, CHOICES = range(7)
-SECRET = 8  # added to a kind: the value never prints
-
 RID_BYTES = 8
 MAX_NAME = 32
 MAX_ANSWER = 64
 MAX_CHOICE = 40
 
+# The tables are texts and are searched as such: as dicts they would take four times the heap.
 
-def _table(text):
-    # A line is a key, from 0: name, kind (u t b f a i c as listed above, a capital for a secret), limit.
-    table = {}
-    for line in text.split("\n"):
-        name, letter, limit = line.split()
-        table[len(table)] = (name, "utbfaic.UTBFAI".index(letter), int(limit))
-    return table
+# key, name, kind, limit. A key means the same in every message; it is never given twice, so new ones go to the end. Kinds:
+# u number up to the limit, e number from 1 up to it, f false or true, t text and b bytes up to it, r bytes of exactly that many,
+# a answers {name: text}, i inputs and c choices up to so many; a capital for a secret.
+FIELDS = """
+0 type u 22
+1 rid r 8
+2 now u 9007199254740991
+3 dpop_nonce t 256
+4 resource u 255
+5 scope u 255
+6 dpop T 1536
+7 auth_session T 512
+8 answers A 8
+9 code_challenge t 43
+10 code T 512
+11 code_verifier T 128
+12 refresh_token T 2048
+13 device_code T 512
+14 token T 2048
+15 hint u 1
+16 method t 64
+17 name t 256
+18 body B 3072
+19 access_token T 2048
+20 block u 255
+21 event u 15
+22 firmware t 64
+23 issuer t 256
+24 challenge_endpoint t 256
+25 token_endpoint t 256
+26 device_authorization_endpoint t 256
+27 revocation_endpoint t 256
+28 resource_uri t 256
+29 dpop_supported f 1
+30 inputs i 8
+31 message t 160
+32 tries_left u 255
+33 ttl_s u 2147483648
+34 binding_word t 40
+35 token_type t 16
+36 granted_scope t 512
+37 user_code t 32
+38 verification_uri t 256
+39 interval_s u 3600
+40 status u 599
+41 blocks u 255
+42 error e 13
+43 retry_after_s u 2147483648
+44 www_authenticate t 512
+"""
 
+# type, name, keys that it must carry, "?", keys that it may carry. Requests are below 16.
+MESSAGES = """
+1 DISCOVER 1 4 ?
+2 CHALLENGE 1 4 5 ? 6 7 8 9
+3 TOKEN 1 4 ? 6 10 11 12 13
+4 DEVICE_CODE 1 4 5 ? 6
+5 REVOKE 1 14 15 ? 6
+6 CALL 1 4 16 19 20 ? 6 17 18
+7 REPORT 1 21 ? 22
+16 OFFER 1 2 23 25 28 29 ? 3 24 26 27
+17 PROMPT 1 2 7 30 ? 3 31 32 33 34
+18 CODE 1 2 10 ? 3 7
+19 TOKENS 1 2 19 35 33 ? 3 12 36 7
+20 SHOW 1 2 13 37 38 39 33 ? 3
+21 RESULT 1 2 40 18 20 41 ? 3 44
+22 ERROR 1 2 42 ? 3 7 32 43
+"""
 
-def _numbers(table):
-    return {table[number][0]: number for number in table}
-
-
-# key: (name, kind, limit). A key means the same in every message; it is never given twice, so new ones go to the end.
-# The limit is the highest value of a UINT, the most bytes of a TEXT or BYTES, the most entries of the rest.
-FIELDS = _table("""\
-type u 22
-rid b 8
-now u 9007199254740991
-dpop_nonce t 256
-resource u 255
-scope u 255
-dpop T 1536
-auth_session T 512
-answers A 8
-code_challenge t 43
-code T 512
-code_verifier T 128
-refresh_token T 2048
-device_code T 512
-token T 2048
-hint u 1
-method t 64
-name t 256
-body B 3072
-access_token T 2048
-block u 255
-event u 15
-firmware t 64
-issuer t 256
-challenge_endpoint t 256
-token_endpoint t 256
-device_authorization_endpoint t 256
-revocation_endpoint t 256
-resource_uri t 256
-dpop_supported f 1
-inputs i 8
-message t 160
-tries_left u 255
-ttl_s u 2147483648
-binding_word t 40
-token_type t 16
-granted_scope t 512
-user_code t 32
-verification_uri t 256
-interval_s u 3600
-status u 599
-blocks u 255
-error u 13
-retry_after_s u 2147483648
-www_authenticate t 512""")
-
-# type: (name, required keys beyond type and rid, optional keys). Requests are below 16; every reply also carries `now`
-# and may carry `dpop_nonce`.
-MESSAGES = {
-    1: ("DISCOVER", b"\x04", b""),
-    2: ("CHALLENGE", b"\x04\x05", b"\x06\x07\x08\x09"),
-    3: ("TOKEN", b"\x04", b"\x06\x0a\x0b\x0c\x0d"),
-    4: ("DEVICE_CODE", b"\x04\x05", b"\x06"),
-    5: ("REVOKE", b"\x0e\x0f", b"\x06"),
-    6: ("CALL", b"\x04\x10\x13\x14", b"\x06\x11\x12"),
-    7: ("REPORT", b"\x15", b"\x16"),
-    16: ("OFFER", b"\x17\x19\x1c\x1d", b"\x18\x1a\x1b"),
-    17: ("PROMPT", b"\x07\x1e", b"\x1f\x20\x21\x22"),
-    18: ("CODE", b"\x0a", b"\x07"),
-    19: ("TOKENS", b"\x13\x23\x21", b"\x0c\x24\x07"),
-    20: ("SHOW", b"\x0d\x25\x26\x27\x21", b""),
-    21: ("RESULT", b"\x28\x12\x14\x29", b"\x2c"),
-    22: ("ERROR", b"\x2a", b"\x07\x20\x2b"),
-}
-
-# One input of a PROMPT: what a keypad, a telephone or a terminal needs to ask for it.
-INPUT_FIELDS = _table("""\
-name t 32
-kind u 4
-min u 64
-max u 64
-check u 1
-label t 40
-choices c 8""")
+# One input of a PROMPT: what a keypad, a telephone or a terminal needs to ask for it. As FIELDS; the first two are a must.
+INPUT_FIELDS = """
+0 name t 32
+1 kind u 4
+2 min u 64
+3 max u 64
+4 check u 1
+5 label t 40
+6 choices c 8
+"""
 INPUT_KINDS = ("digits", "text", "date", "choice", "secret")
 CHECKS = ("none", "damm")
 
 EVENTS = ("started", "unpaired", "factory_reset")
-
-KEYS = _numbers(FIELDS)
-_TYPES = _numbers(MESSAGES)
-_REPLY = 16
-_INPUTS = 30
-_ERROR = 42
 
 
 class Message:
@@ -137,7 +118,7 @@ class Message:
     def __repr__(self):
         shown = []
         for name in sorted(self.fields):
-            shown.append(name + "=" + ("***" if FIELDS[KEYS[name]][1] & SECRET else repr(self.fields[name])))
+            shown.append(name + "=" + ("***" if is_secret(name) else repr(self.fields[name])))
         return self.name + "(" + ", ".join(shown) + ")"
 
 
@@ -147,15 +128,12 @@ def pack(message: Message) -> bytes:
     Raises ContractError: a field is missing, too many, or over its limit.
     """
     try:
-        number = _TYPES[message.name]
-        encoded = {0: number}
-        for name, value in message.fields.items():
-            encoded[KEYS[name]] = value
-        if _INPUTS in encoded:
-            keys = _numbers(INPUT_FIELDS)
-            encoded[_INPUTS] = [{keys[name]: item[name] for name in item} for item in encoded[_INPUTS]]
-        _check(number, encoded)
-    except (KeyError, TypeError, ValueError, PeerError):
+        encoded = _numbered(FIELDS, message.fields)
+        if "inputs" in message.fields:
+            encoded[_INPUTS] = [_numbered(INPUT_FIELDS, item) for item in message.fields["inputs"]]
+        encoded[0] = _number(MESSAGES, message.name)
+        _check(encoded)
+    except (AttributeError, TypeError, ValueError, PeerError):
         raise ContractError("cannot pack " + message.name)
     return cbor.encode(encoded)
 
@@ -166,49 +144,90 @@ def unpack(data: bytes) -> Message:
     Raises PeerError: not deterministic CBOR, an unknown type, a field that is missing, foreign or over its limit.
     """
     decoded = cbor.decode(data)
-    number = decoded.get(0) if isinstance(decoded, dict) else None
-    if type(number) is not int or number not in MESSAGES:
-        raise PeerError("unknown message")
-    _check(number, decoded)
-    fields = {FIELDS[key][0]: value for key, value in decoded.items() if key}
+    name = _check(decoded)
+    del decoded[0]
+    fields = _named(FIELDS, decoded)
     if _INPUTS in decoded:
-        fields["inputs"] = [{INPUT_FIELDS[key][0]: item[key] for key in item} for item in decoded[_INPUTS]]
-    return Message(MESSAGES[number][0], fields)
+        fields["inputs"] = [_named(INPUT_FIELDS, item) for item in decoded[_INPUTS]]
+    return Message(name, fields)
 
 
 def is_request(message: Message) -> bool:
-    return _TYPES[message.name] < _REPLY
+    return _number(MESSAGES, message.name) < 16
 
 
-def _check(number, decoded):
-    _, required, optional = MESSAGES[number]
-    common, more = (b"\x00\x01\x02", b"\x03") if number >= _REPLY else (b"\x00\x01", b"")
-    needed = set(common + required)
-    if not needed <= set(decoded) or not set(decoded) <= needed | set(more + optional):
-        raise PeerError("fields")
-    if not _fits(FIELDS, decoded) or len(decoded[1]) != RID_BYTES or decoded.get(_ERROR) == 0:
-        raise PeerError("field value")
+def is_secret(field: str) -> bool:
+    """True for a field that never prints."""
+    return _line(FIELDS, _number(FIELDS, field))[1] < "a"
 
 
-def _fits(table, fields):
-    return all(key in table and _good(*table[key][1:], fields[key]) for key in fields)
+def limit(field: str) -> int:
+    """The limit of a field, as FIELDS gives it."""
+    return int(_line(FIELDS, _number(FIELDS, field))[2])
 
 
-def _good(kind, limit, value):
-    kind &= ~SECRET
-    if kind == UINT:
-        return type(value) is int and 0 <= value <= limit
-    if kind == BOOL:
+_INPUTS = 30
+
+
+def _line(table, number):
+    # The words behind a number; none where the number has no line.
+    at = table.find("\n%d " % number)
+    return table[at + 1 : table.find("\n", at + 1)].split(" ")[1:] if at >= 0 else ()
+
+
+def _number(table, name):
+    at = table.find(" " + name + " ")
+    return int(table[table.rfind("\n", 0, at) : at])  # ValueError where no line has the name
+
+
+def _numbered(table, fields):
+    return {_number(table, name): fields[name] for name in fields}
+
+
+def _named(table, fields):
+    return {_line(table, key)[0]: fields[key] for key in fields}
+
+
+def _check(decoded):
+    # The name of the message that a map is.
+    number = decoded.get(0) if isinstance(decoded, dict) else None
+    row = _line(MESSAGES, number) if type(number) is int else ()
+    if not row:
+        raise PeerError("unknown message")
+    may = row.index("?")
+    for key in row[1:may]:
+        if int(key) not in decoded:
+            raise PeerError("field missing")
+    for key in decoded:
+        if key != 0 and not (type(key) is int and str(key) in row and _fits(FIELDS, key, decoded[key])):
+            raise PeerError("field")
+    return row[0]
+
+
+def _fits(table, key, value):
+    row = _line(table, key) if type(key) is int else ()
+    return bool(row) and _good(row[1].lower(), int(row[2]), value)
+
+
+def _good(kind, most, value):
+    if kind in "ue":
+        return type(value) is int and (kind == "e") <= value <= most
+    if kind == "f":
         return isinstance(value, bool)
-    if not isinstance(value, (0, str, bytes, 0, dict, list, list)[kind]):
+    wanted = str if kind == "t" else bytes if kind in "br" else dict if kind == "a" else list
+    if not isinstance(value, wanted):
         return False
-    size = len(value.encode() if kind == TEXT else value)
-    if size > limit or (not size and kind in (ANSWERS, CHOICES)):
+    size = len(value.encode() if kind == "t" else value)
+    if size > most or (not size and kind in "ac") or (kind == "r" and size < most):
         return False
-    if kind == ANSWERS:
-        return all(_good(TEXT, MAX_NAME, name) and _good(TEXT, MAX_ANSWER, value[name]) for name in value)
-    if kind == CHOICES:
-        return all(_good(TEXT, MAX_CHOICE, choice) for choice in value)
-    if kind == INPUTS:
-        return all(isinstance(item, dict) and 0 in item and 1 in item and _fits(INPUT_FIELDS, item) for item in value)
+    if kind == "a":
+        return all(_good("t", MAX_NAME, name) and _good("t", MAX_ANSWER, value[name]) for name in value)
+    if kind == "c":
+        return all(_good("t", MAX_CHOICE, choice) for choice in value)
+    if kind == "i":
+        return all(isinstance(item, dict) and 0 in item and 1 in item and _all_fit(item) for item in value)
     return True
+
+
+def _all_fit(item):
+    return all(_fits(INPUT_FIELDS, key, item[key]) for key in item)
