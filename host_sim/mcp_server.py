@@ -1,0 +1,261 @@
+"""`latchpin mcp`: the demo MCP server, tools on an imagined LED behind DPoP-bound tokens of the authorization server.
+
+Not for checks of tokens: those stand in access_tokens.py and dpop_layer.py, in front of the official SDK.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import logging
+import signal
+import socket
+import ssl
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.provider import AccessToken
+from mcp.server.auth.settings import AuthSettings
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.transport_security import TransportSecuritySettings
+from pydantic import Field
+
+from host_sim import toml_file
+from host_sim.access_tokens import AccessTokens, IssuerKeys
+from host_sim.dpop_layer import Admitted, DpopLayer, Proofs
+from host_sim.toml_file import ConfigurationError
+
+# The scope that each tool wants. What stands here is what the gate demands, and what the tool demands again.
+TOOLS = {"whoami": "", "read_led": "led:read", "blink": "led:write"}
+MAX_LEDS = 1024
+
+EXAMPLE = """\
+mcp.toml:
+
+  listen = "127.0.0.1:9444"
+  resource = "https://localhost:9444/mcp"       # the audience of its tokens, to the byte, and where devices reach it
+  certificate = "server.pem"                    # PEM, leaf first
+  private_key = "server.key"
+  issuer = "https://localhost:9443"             # the authorization server, to the byte
+  ca = "ca.pem"                                 # who vouches for the issuer's certificate; without it the system's CAs
+  scopes = ["led:read", "led:write"]
+  # dpop_nonces = true                          # proofs need a nonce of this server (RFC 9449, section 9)
+  # allow_bearer = true                         # tokens that are bound to no key are taken too
+
+Each key can come from the environment: LATCHPIN_MCP__LISTEN=127.0.0.1:9444.
+When it listens it prints: ready RESOURCE
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """mcp.toml, checked."""
+
+    host: str
+    port: int
+    resource: str
+    certificate: Path
+    private_key: Path
+    issuer: str
+    ca: Path | None
+    scopes: list[str]
+    dpop_nonces: bool = False
+    allow_bearer: bool = False
+
+
+def load(path: Path) -> Configuration:
+    """The configuration in a TOML file, with LATCHPIN_MCP__KEY on top. Raises ConfigurationError."""
+    table = toml_file.read(path, "LATCHPIN_MCP")
+    for key in ("resource", "issuer"):
+        parts = urlsplit(table.text(key))
+        if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment or parts.username:
+            raise table.refuse(key, "must be an https:// URL without query and fragment: there is no plaintext mode")
+    if urlsplit(table.text("resource")).path in ("", "/"):
+        raise table.refuse("resource", "must have a path, such as /mcp")
+    found = Configuration(
+        *table.address("listen"),
+        table.text("resource"),
+        table.file("certificate"),
+        table.file("private_key"),
+        table.text("issuer"),
+        table.file("ca") if table.has("ca") else None,
+        table.texts("scopes"),
+        table.flag("dpop_nonces"),
+        table.flag("allow_bearer"),
+    )
+    table.done()
+    return found
+
+
+def caller() -> AccessToken:
+    """The token that came with this call. Raises ToolError: there is none, and the gate is open."""
+    token = get_access_token()
+    if token is None:
+        raise ToolError("Who calls is not known.")
+    return token
+
+
+def caller_with(scope: str) -> str:
+    """The name of the device (or else of the client) that calls, which must have `scope`. Raises ToolError."""
+    token = caller()
+    if scope not in token.scopes:
+        raise ToolError(f"This wants the scope {scope}.")
+    return str((token.claims or {}).get("device_id") or token.client_id)
+
+
+def tools(configuration: Configuration) -> MCPServer:
+    """The official SDK's server with the tools of TOOLS, and a verifier that says yes only to what the gate let through."""
+    settings = AuthSettings.model_validate(
+        {
+            "issuer_url": configuration.issuer,
+            "resource_server_url": configuration.resource,
+            "validate_token_resource": True,
+        }
+    )
+    server = MCPServer("latchpin-demo", token_verifier=Admitted(), auth=settings)
+    blinked: dict[str, int] = {}
+
+    @server.tool()
+    def whoami() -> dict[str, Any]:
+        """Who calls: device, client, scopes and owner, as the access token says."""
+        token = caller()
+        claims = token.claims or {}
+        return {
+            "device": claims.get("device_id"),
+            "client": token.client_id,
+            "scopes": sorted(token.scopes),
+            "owner": token.subject,
+            "key": claims.get("cnf", {}).get("jkt"),
+        }
+
+    @server.tool()
+    def read_led() -> str:
+        """How often the LED of the calling device has blinked."""
+        name = caller_with(TOOLS["read_led"])
+        return f"The LED of {name} is off. It has blinked {_times(blinked.get(name, 0))}."
+
+    @server.tool()
+    def blink(times: Annotated[int, Field(ge=1, le=100, description="how often")] = 1) -> str:
+        """Blinks the LED of the calling device."""
+        name = caller_with(TOOLS["blink"])
+        if name not in blinked and len(blinked) >= MAX_LEDS:
+            del blinked[next(iter(blinked))]
+        blinked[name] = blinked.get(name, 0) + times
+        return f"The LED of {name} blinked {_times(times)}."
+
+    return server
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def build(configuration: Configuration) -> DpopLayer:
+    """The whole application: the gate, and behind it the SDK's."""
+    parts = urlsplit(configuration.resource)
+    hosts = [parts.netloc, f"127.0.0.1:{configuration.port}", f"localhost:{configuration.port}", f"[::1]:{configuration.port}"]
+    app = tools(configuration).streamable_http_app(
+        streamable_http_path=parts.path,
+        stateless_http=True,
+        json_response=True,
+        transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=[f"https://{host}" for host in hosts]),
+    )
+    keys = IssuerKeys(configuration.issuer, str(configuration.ca) if configuration.ca else None)
+    return DpopLayer(
+        app,
+        resource=configuration.resource,
+        issuer=configuration.issuer,
+        scopes=configuration.scopes,
+        tools=TOOLS,
+        tokens=AccessTokens(keys, configuration.resource),
+        proofs=Proofs(configuration.resource, configuration.dpop_nonces),
+        allow_bearer=configuration.allow_bearer,
+        on_event=log,
+    )
+
+
+def log(event: str, **members: object) -> None:
+    """One JSON line on stderr; no member has room for a token or a proof."""
+    shown = {name: value for name, value in members.items() if value not in ("", None)}
+    print(json.dumps({"time": round(time.time(), 3), "event": event} | shown), file=sys.stderr, flush=True)
+
+
+class _LibraryLines(logging.Handler):
+    """Lines of libraries without their texts, which quote what came from outside."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        log("library", level=record.levelname.lower(), library=record.name, at=f"{record.module}:{record.lineno}", error=error)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, resource: str) -> None:
+        super().__init__(config)
+        self._resource = resource
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(f"ready {self._resource}", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A client that keeps its connection and does not answer the goodbye of TLS would hold us for the whole grace time.
+        asyncio.get_running_loop().call_later(0.3, self._cut)
+        await super().shutdown(sockets)
+
+    def _cut(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `latchpin mcp`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLE
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="mcp.toml")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serves until SIGTERM or Ctrl-C; 0 then, 2 with one line on stderr if it cannot start."""
+    logging.basicConfig(level=logging.WARNING, handlers=[_LibraryLines()], force=True)
+    try:
+        configuration = load(args.config)
+        try:
+            app = build(configuration)
+        except (OSError, ssl.SSLError):
+            raise ConfigurationError(f"{args.config}: ca must name a file with certificates in PEM") from None
+        config = uvicorn.Config(
+            app,
+            ssl_certfile=configuration.certificate,
+            ssl_keyfile=configuration.private_key,
+            ssl_ciphers="ECDHE+AESGCM:ECDHE+CHACHA20",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=1,
+        )
+        try:
+            config.load()
+        except (OSError, ssl.SSLError):
+            raise ConfigurationError(f"{args.config}: certificate and private_key must be a pair, both in PEM") from None
+        # uvicorn raises the signal again when it has shut down: it shall find somebody who is content with that.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        family = socket.AF_INET6 if ":" in configuration.host else socket.AF_INET
+        try:
+            listener = socket.create_server((configuration.host, configuration.port), family=family, backlog=256)
+        except OSError as error:
+            raise ConfigurationError(f"{args.config}: listen: {error.strerror}: choose another port") from None
+        with listener:
+            _Server(config, configuration.resource).run(sockets=[listener])
+    except ConfigurationError as error:
+        print(f"latchpin mcp: {error}", file=sys.stderr)
+        return 2
+    return 0
