@@ -6,6 +6,7 @@ and each other. CBOR has no second engine: `cbor2` made strict takes as long as 
 
 import asyncio
 import contextlib
+import hashlib
 import hmac as _hmac
 import socket
 import ssl
@@ -28,6 +29,10 @@ def ticks_ms() -> int:
 
 def ticks_diff(later: int, earlier: int) -> int:
     return later - earlier
+
+
+def unload(package: str, module: str) -> None:
+    """Nothing: here memory is cheap, and a module that somebody imported stays the same."""
 
 
 def aes_ecb(key: bytes, blocks: bytearray) -> None:
@@ -97,10 +102,29 @@ def _private(private: bytes) -> ec.EllipticCurvePrivateKey:
         raise ValueError("p256 private key") from None
 
 
+class LinkError(OSError):
+    """The counterpart of the one in runtime.py."""
+
+    def __init__(self, code: str, text: str, reason: int | None = None):
+        super().__init__(code, text)
+        self.code = code
+        self.text = text
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.text}" + ("" if self.reason is None else f" (0x{self.reason:02x})")
+
+
+def pins(pin: str) -> list[bytes]:
+    """The counterpart of the one in runtime.py."""
+    found = [bytes.fromhex(part) for part in pin.split()]
+    if any(len(digest) != 32 for digest in found):
+        raise ValueError("pin: 64 hex digits, please")
+    return found
+
+
 def tls_context(pin: str | None = None, ca: str | None = None) -> tuple[ssl.SSLContext, list[bytes]]:
     """The counterpart of the one in runtime.py; what it returns is for `open_tls` alone."""
-    from latchpin.runtime import pins
-
     if not (pin or ca):
         raise ValueError("neither pin nor ca")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -116,8 +140,6 @@ def tls_context(pin: str | None = None, ca: str | None = None) -> tuple[ssl.SSLC
 
 async def open_tls(host: str, port: int, server_name: str, context, first: bytes, timeout_s: int):
     """The counterpart of the one in runtime.py."""
-    from latchpin.runtime import LinkError, sha256
-
     context, wanted = context
     try:
         reader, writer = await asyncio.wait_for(
@@ -134,7 +156,7 @@ async def open_tls(host: str, port: int, server_name: str, context, first: bytes
     except OSError as error:
         raise LinkError("tcp", error.strerror or "no connection") from None
     leaf = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    if wanted and (leaf is None or sha256(leaf) not in wanted):
+    if wanted and (leaf is None or hashlib.sha256(leaf).digest() not in wanted):
         writer.transport.abort()
         raise LinkError("tls", "not the pinned certificate")
     writer.write(first)

@@ -3,8 +3,6 @@
 Not a place for logic: the protocol above must not be able to tell on which side of this file it runs.
 """
 
-import asyncio
-import binascii
 import hashlib
 import os
 import sys
@@ -20,33 +18,9 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-class LinkError(OSError):
-    """There is no connection, or it is no more.
-
-    code: "dns", "tcp", "tls", "refused", "timeout", "closed" or "protocol", and no other; text: for a log, quotes nothing that
-    came over the network; reason: the MQTT 5 reason code where the broker gave one, else None.
-    """
-
-    def __init__(self, code: str, text: str, reason: int | None = None):
-        super().__init__(code, text)
-        self.code = code
-        self.text = text
-        self.reason = reason
-
-    def __str__(self):
-        return self.code + ": " + self.text + ("" if self.reason is None else " (0x%02x)" % self.reason)
-
-
-def pins(pin: str) -> list[bytes]:
-    """The SHA-256 values in `pin`: 64 hex digits each, blanks between several. Raises ValueError."""
-    found = [binascii.unhexlify(part) for part in pin.split()]
-    for digest in found:
-        if len(digest) != 32:
-            raise ValueError("pin: 64 hex digits, please")
-    return found
-
-
 if MICROPYTHON:
+    import asyncio
+    import binascii
     import socket
     from errno import EINPROGRESS
 
@@ -64,6 +38,35 @@ if MICROPYTHON:
     def aes_cbc(key: bytes, blocks: bytearray):
         """AES in CBC mode with a zero IV, in place: what CBC-MAC needs (RFC 3610, section 2.2)."""
         cryptolib.aes(key, 2, bytes(16)).encrypt(blocks, blocks)
+
+    class LinkError(OSError):
+        """There is no connection, or it is no more.
+
+        code: "dns", "tcp", "tls", "refused", "timeout", "closed" or "protocol", and no other; text: for a log, quotes nothing
+        that came over the network; reason: the MQTT 5 reason code where the broker gave one, else None.
+        """
+
+        def __init__(self, code: str, text: str, reason: int | None = None):
+            super().__init__(code, text)
+            self.code = code
+            self.text = text
+            self.reason = reason
+
+        def __str__(self):
+            return self.code + ": " + self.text + ("" if self.reason is None else " (0x%02x)" % self.reason)
+
+    def pins(pin: str) -> list[bytes]:
+        """The SHA-256 values in `pin`: 64 hex digits each, blanks between several. Raises ValueError."""
+        found = [binascii.unhexlify(part) for part in pin.split()]
+        for digest in found:
+            if len(digest) != 32:
+                raise ValueError("pin: 64 hex digits, please")
+        return found
+
+    def unload(package: str, module: str):
+        """Forget a module that is needed seldom; the next import brings it back. Frozen code costs nothing either way."""
+        if sys.modules.pop(package + "." + module, None):
+            delattr(sys.modules[package], module)
 
     def tls_context(pin: str | None = None, ca: str | None = None):
         """What `open_tls` demands of the server: a leaf certificate with SHA-256 `pin`, a chain to the DER file `ca` and the
@@ -133,20 +136,15 @@ if MICROPYTHON:
 
 else:
     from latchpin import host_engine
-    from latchpin.host_engine import aes_cbc, aes_ecb, close_stream, open_tls, ticks_diff, ticks_ms, tls_context
-
-__all__ = (
-    "MICROPYTHON",
-    "LinkError",
-    "aes_cbc",
-    "aes_ecb",
-    "close_stream",
-    "host_engine",
-    "open_tls",
-    "pins",
-    "random_bytes",
-    "sha256",
-    "ticks_diff",
-    "ticks_ms",
-    "tls_context",
-)
+    from latchpin.host_engine import (  # noqa: F401
+        LinkError,
+        aes_cbc,
+        aes_ecb,
+        close_stream,
+        open_tls,
+        pins,
+        ticks_diff,
+        ticks_ms,
+        tls_context,
+        unload,
+    )

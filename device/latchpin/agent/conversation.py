@@ -3,8 +3,9 @@
 Not for OAuth: it does not know what its messages mean, only which reply belongs to which request.
 """
 
+from latchpin import runtime
 from latchpin.agent.events import Event
-from latchpin.wire import cbor, edhoc, messages, session, topics
+from latchpin.wire import cbor, messages, session, topics
 from latchpin.wire.errors import PeerError
 
 REPLY_TIMEOUT_MS = 5_000
@@ -34,15 +35,17 @@ class Conversation:
 
     def greet(self, now_ms: int) -> Event:
         self.drop()
+        from latchpin.wire import edhoc  # not for longer than the handshake: five kilobytes of heap
+
         self._turn = 2
         self._stage = edhoc.Hello(self._identity, self._identity.bridges, self._random)
         self.request_id = edhoc.request_id(self._stage.message_1)
         self.deadline_ms = now_ms + REPLY_TIMEOUT_MS
-        return self._publish(topics.hello(self._identity.device), edhoc.pack_step(1, self._stage.message_1))
+        return self._publish(topics.hello(self._identity.device), cbor.encode([1, self._stage.message_1]))
 
     def prove(self, now_ms: int) -> Event:
         self.deadline_ms = now_ms + REPLY_TIMEOUT_MS
-        return self._publish(self._up(), edhoc.pack_step(3, self._stage.message_3))
+        return self._publish(self._up(), cbor.encode([3, self._stage.message_3]))
 
     def ask(self, name: str, fields: dict, now_ms: int) -> Event:
         """A new request: a new rid."""
@@ -69,9 +72,13 @@ class Conversation:
         decoded = cbor.decode(payload)
         if self._session is not None:
             return self._hear_sealed(decoded, payload)
-        number, parts = edhoc.unpack_step(decoded)
         stage = self._stage
-        if stage is None or number not in (0, self._turn):
+        if stage is None:
+            raise PeerError("nothing was asked")
+        from latchpin.wire import edhoc
+
+        number, parts = edhoc.unpack_step(decoded)
+        if number not in (0, self._turn):
             raise PeerError("a handshake step out of turn")
         try:
             if number == 2:
@@ -81,6 +88,7 @@ class Conversation:
             elif number == 4:
                 self._session = stage.confirm(parts[0])
                 self._stage = None
+                runtime.unload("latchpin.wire", "edhoc")
                 self._opened_ms = now_ms
                 self.deadline_ms = None
             else:

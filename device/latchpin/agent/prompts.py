@@ -51,4 +51,4 @@ def text(code: str, request_id: str | None, *values) -> tuple[str, str]:
 
 def _printable(value):
     # What came from outside must not drive the terminal.
-    return "".join([character if " " <= character != "\x7f" else " " for character in value])
+    return " ".join("".join([character if " " <= character != "\x7f" else " " for character in value]).split())
