@@ -239,6 +239,16 @@ def test_a_connection_identifier_is_one_of_48_and_never_the_taken_one():
     assert len(seen) == 48
 
 
+def test_a_name_of_one_byte_stands_for_itself_where_that_byte_is_an_integer():
+    # RFC 9528, section 3.3.2.
+    for number in range(256):
+        name = bytes((number,))
+        itself = not raises(PeerError, cbor.decode, name) and type(cbor.decode(name)) is int
+        assert edhoc._identifier(name) == (name if itself else b"\x41" + name)
+        assert edhoc._identifier(name + b"\x01") == b"\x42" + name + b"\x01"
+    assert edhoc._identifier(b"") == b"\x40"
+
+
 def test_a_critical_item_of_authorization_data_is_refused_and_others_are_skipped():
     # RFC 9528, section 3.8. Labels: 0 is padding, below 0 is critical.
     for ead in (b"\x00", b"\x00\x43abc", b"\x01", b"\x05\x43abc\x00\x06\x40", b"\x19\x10\x00\x41x"):

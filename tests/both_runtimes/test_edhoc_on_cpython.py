@@ -4,11 +4,12 @@ Not for MicroPython, for which lakers has no wheel: test_edhoc.py replays its tr
 """
 
 import lakers
+from test_edhoc import BRIDGE_PRIVATE, BRIDGE_PUBLIC, DEVICE, KID_R, Identity, Responder, hello, raises
+
 from latchpin import runtime
 from latchpin.crypto import p256
 from latchpin.wire import cbor, edhoc, session
 from latchpin.wire.errors import PeerError
-from test_edhoc import BRIDGE_PRIVATE, BRIDGE_PUBLIC, DEVICE, KID_R, Identity, Responder, hello, raises
 
 
 def test_200_handshakes_with_lakers_end_in_the_same_keys_and_frames_open_both_ways():

@@ -18,10 +18,7 @@ def is_id(text: str) -> bool:
     """True for 4 to 23 of a-z 0-9 and inner hyphens: safe in a topic, as MQTT client id and as username."""
     if not 4 <= len(text) <= 23 or text[0] == "-" or text[-1] == "-":
         return False
-    for character in text:
-        if character not in ALPHABET and character != "-":
-            return False
-    return True
+    return all(character in ALPHABET or character == "-" for character in text)
 
 
 def hello(device: str) -> str:
