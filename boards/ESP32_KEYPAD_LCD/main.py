@@ -50,15 +50,18 @@ async def work(lcd, found, notice):
     from latchpin.adapters.hands import Hands
     from latchpin.adapters.wifi import Wifi
     from latchpin.runner import Runner
+    from latchpin.wire import topics
 
     identity, options = found
     keypad = KeypadMatrix(
         [machine.Pin(number, machine.Pin.OPEN_DRAIN, value=1) for number in pins.KEYPAD_ROWS],
         [machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP) for number in pins.KEYPAD_COLUMNS],
     )
+    ours = topics.down(identity.device), topics.state(identity.device)
+    hands = Hands(identity, options, ours, Journal(), keypad, screens)
     radio = asyncio.create_task(Wifi(options.get("wifi", []), identity.device).keep())
     try:
-        await Runner(Hands(identity, options, Journal(), keypad, screens), identity, options).run()
+        await Runner(hands, identity, options).run()
     finally:
         radio.cancel()
 

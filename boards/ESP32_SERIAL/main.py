@@ -29,10 +29,13 @@ async def work(console, identity, options):
     from latchpin.adapters.hands import Hands
     from latchpin.adapters.wifi import Wifi
     from latchpin.runner import Runner
+    from latchpin.wire import topics
 
+    ours = topics.down(identity.device), topics.state(identity.device)
+    hands = Hands(identity, options, ours, Journal(), console, [console])
     radio = asyncio.create_task(Wifi(options.get("wifi", []), identity.device).keep())
     try:
-        await Runner(Hands(identity, options, Journal(), console, [console]), identity, options).run()
+        await Runner(hands, identity, options).run()
     finally:
         radio.cancel()
 

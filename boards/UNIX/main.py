@@ -50,9 +50,11 @@ def work():
     from latchpin.adapters.hands import Hands
     from latchpin.adapters.serial_console import SerialConsole
     from latchpin.runner import Runner
+    from latchpin.wire import topics
 
     console = SerialConsole()
-    hands = Hands(identity, options, Journal(), console, [console])
+    ours = topics.down(identity.device), topics.state(identity.device)
+    hands = Hands(identity, options, ours, Journal(), console, [console])
     restore = hush()
     try:
         asyncio.run(Runner(hands, identity, options).run())

@@ -1,18 +1,19 @@
 """The hands of one device, put together from its parts: what runner.py asks a board for.
 
-No decisions: every method hands on what it was given to the part that can do it.
+Not for decisions: every method hands on what it was given to the part that can do it.
 """
 
 from latchpin.adapters.mqtt_link import MqttLink
-from latchpin.wire import topics
 
 
 class Hands:
-    """keys: has `async read_key()`; screens: each has `show(view)`; journal: `load()` and `store(data)`."""
+    """topics: where the device listens, and where its state stands (wire/topics.py `down` and `state`); journal: `load()` and
+    `store(data)`; keys: has `async read_key()`; screens: each has `show(view)`."""
 
-    def __init__(self, identity, settings: dict, journal, keys, screens):
+    def __init__(self, identity, settings: dict, topics: tuple[str, str], journal, keys, screens):
         self._identity = identity
         self._settings = settings
+        self._topics = topics
         self._screens = screens
         self.load = journal.load
         self.store = journal.store
@@ -20,13 +21,14 @@ class Hands:
 
     def link(self) -> MqttLink:
         """A new connection to the broker, not yet connected. The will says that the device is gone."""
-        device = self._identity.device
+        listen, state = self._topics
+        identity = self._identity
         return MqttLink(
             self._settings["broker"],
-            device,
-            self._identity.mqtt_password,
-            (topics.down(device),),
-            (topics.state(device), b"0"),
+            identity.device,
+            identity.mqtt_password,
+            (listen,),
+            (state, b"0"),
             self._settings["keepalive_s"],
         )
 

@@ -1,6 +1,6 @@
 """A matrix keypad, 4x4 or 4x3: scanned, debounced, two keys at a time.
 
-No decisions: which key means what is the agent's.
+Not for decisions: which key means what is the agent's.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A character display with an HD44780 behind a PCF8574 on I2C: 16x2 or 20x4.
 
-No decisions: it shows what it is given, and turns pages where that is longer than the display.
+Not for decisions: it shows what it is given, and turns pages where that is longer than the display.
 """
 
 import asyncio

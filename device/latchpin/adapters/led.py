@@ -1,6 +1,6 @@
 """One lamp: a pattern for each state that a person should tell apart from across the room.
 
-No decisions: the state is the view's code.
+Not for decisions: the state is the view's code.
 """
 
 import asyncio

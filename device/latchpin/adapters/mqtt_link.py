@@ -1,6 +1,6 @@
 """A connection to an MQTT 5 broker: TLS, QoS 1, clean start, session expiry 0.
 
-Not a general client and no decisions: it does not reconnect, knows no topic of ours, and is of no use after its first LinkError.
+Not a general client: it does not reconnect, knows no topic of ours, and is of no use after its first LinkError.
 Any client (mqtt_as, say) can stand in for it that has what is public in `MqttLink`. Section numbers are those of MQTT 5.0.
 """
 

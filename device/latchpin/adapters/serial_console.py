@@ -1,6 +1,6 @@
 """Keypad and display over the serial line: an ESP32's REPL, a pipe, a terminal.
 
-No decisions: which key means what is the agent's. It echoes nothing that was typed.
+Not for decisions: which key means what is the agent's. It echoes nothing that was typed.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Wi-Fi: joins the strongest of the networks that it was given, and joins again when it is lost.
 
-No decisions: the agent learns of an outage from the link, not from here.
+Not for decisions: the agent learns of an outage from the link, not from here.
 """
 
 import asyncio
