@@ -89,11 +89,11 @@ def test_a_pin_works_once(server):
 
 
 def test_a_pin_expires_and_a_new_one_goes_on_in_the_same_session(tmp_path):
-    with running.server(tmp_path, pin_ttl_s=1) as server:
+    with running.server(tmp_path, pin_ttl_s=3) as server:
         party = Party(server)
         party.start()
         pin = server.issue_pin(party.device)
-        time.sleep(1.1)
+        time.sleep(3.1)
         answer = party.follow(pin=pin).json()
         assert (answer["reason"], answer["tries_left"]) == ("expired", 4)
         assert party.follow(pin=server.issue_pin(party.device)).status_code == 200
