@@ -122,6 +122,10 @@ class Devices:
         if number == 3:
             return self._message_3(device, parts[0], speaker, now_s)
         if known is None:
+            # Perhaps somebody has enrolled it a moment ago.
+            self.follow_registry()
+            known = self._registry.get(device)
+        if known is None:
             # An id that the broker lets in and the registry does not: the broker's accounts and the registry differ.
             self._log(
                 "handshake", rid=edhoc.request_id(parts[0]), device=device, step="hello", outcome="refused", code="unknown_device"

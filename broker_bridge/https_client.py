@@ -64,13 +64,19 @@ class HttpsClient:
         except exceptions.RequestTimeoutError:
             raise Refused("try_later", "timeout", RETRY_S) from None
         except exceptions.ConnectError as error:
-            causes = error.details.get("causes") or []
-            tls = any("certificate" in cause["message"] or "tls" in cause["message"].lower() for cause in causes)
-            raise Refused("try_later", "tls" if tls else "connect", RETRY_S) from None
-        except exceptions.NetworkError:
+            raise Refused("try_later", _why(error), RETRY_S) from None
+        except (exceptions.NetworkError, exceptions.BodyDecodeError):
             raise Refused("try_later", "connection_lost", RETRY_S) from None
         except exceptions.PyreqwestError:
             raise Refused("internal", "not_http") from None
+
+
+def _why(error: exceptions.ConnectError) -> str:
+    # The class is the same whether nothing listens, a certificate does not verify, or a connection breaks under a request.
+    causes = " ".join(cause["message"] for cause in error.details.get("causes") or []).lower()
+    if "certificate" in causes or "fatal alert" in causes or "handshake" in causes:
+        return "tls"
+    return "connection_lost" if "(sendrequest)" in causes else "connect"
 
 
 async def _read(response: Response, wanted: tuple[str, ...]) -> Fetched:

@@ -3,6 +3,7 @@
 Not for sending. What an AS names in its own way comes from its profile; whatever stands in neither is refused, never guessed.
 """
 
+import functools
 import re
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,7 +20,10 @@ from latchpin.wire.messages import CHECKS, INPUT_KINDS, Message
 
 _Words = TypeVar("_Words", bound=oauth_api.Words)
 
+_limit = functools.cache(messages.limit)
+
 ASK = "ask"
+MOST_LABEL = 40
 RETRY_S = 10
 DEFAULT_TTL_S = 300  # where a token answer has no expires_in (RFC 6749, section 5.1: RECOMMENDED)
 
@@ -295,7 +299,7 @@ def _input(item: oauth_api.Input, profile: Profile) -> dict[str, Any]:
         "max": item.max,
         "check": None if item.check is None else CHECKS.index(item.check),
         "label": _cut(item.label, 40),
-        "choices": None if item.choices is None else [_cut(choice, 40) or "?" for choice in item.choices],
+        "choices": None if item.choices is None else [_cut(choice, messages.MAX_CHOICE) or "?" for choice in item.choices],
     }
     return {name: value for name, value in fields.items() if value is not None}
 

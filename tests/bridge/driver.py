@@ -224,7 +224,7 @@ class Place:
     def identity(self) -> Identity:
         return Identity(self.key.public).enrol(self.registry)
 
-    def configure(self, broker: Running, issuer: str, resource: str, ca: Path, name: str = "bridge.toml", **more: Any) -> Path:
+    def configure(self, broker: Running, issuer: str, resource: str, ca: Path, name: str = "bridge.toml", /, **more: Any) -> Path:
         (self.folder / "broker.password").write_text(broker.bridge_password)
         table: dict[str, Any] = {
             "broker": {

@@ -5,6 +5,7 @@ Not the reference AS: it checks nothing by itself and may be as wrong as a serve
 
 import contextlib
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -143,6 +144,12 @@ def foreign(folder: Path, authority: trustme.CA | None = None) -> Iterator[Forei
         yield server
     finally:
         server.close()
+
+
+def hang_up(handler: Any) -> None:
+    """Ends the connection in the middle of whatever it was."""
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
 
 
 PIN_INPUT = {"name": "pin", "kind": "digits", "min": 9, "max": 9, "check": "damm", "label": "PIN"}
