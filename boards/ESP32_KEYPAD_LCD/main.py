@@ -8,8 +8,6 @@ import asyncio
 import machine
 import pins
 
-from latchpin.adapters.lcd_hd44780 import LcdHd44780
-
 
 class Notice:
     """A view for before the agent works."""
@@ -23,7 +21,8 @@ class Notice:
 
 
 def prepare():
-    """(identity, settings), or None and what the person has to do first."""
+    """((identity, settings), None), or (None, what the person has to do first)."""
+    from latchpin import runtime
     from latchpin.adapters import settings
 
     try:
@@ -31,34 +30,41 @@ def prepare():
     except settings.SettingsError as error:
         return None, Notice("Set-up", str(error))
     finally:
-        settings.forget()
+        runtime.unload("latchpin.adapters", "settings")
 
 
-async def work(lcd, found, notice):
-    """The device at work, until Ctrl-C."""
-    from latchpin.adapters.keypad_matrix import KeypadMatrix
+def screens():
+    """Display, lamp and serial line."""
+    from latchpin.adapters.lcd_hd44780 import LcdHd44780
     from latchpin.adapters.led import Led
     from latchpin.adapters.serial_console import SerialConsole
 
-    screens = [lcd, SerialConsole(), Led(machine.Pin(pins.LAMP, machine.Pin.OUT))]
-    if notice is not None:
-        for screen in screens:
-            screen.show(notice)
-        while True:
-            await asyncio.sleep(3600)
+    bus = machine.I2C(0, sda=machine.Pin(pins.LCD_SDA), scl=machine.Pin(pins.LCD_SCL), freq=100_000)
+    return [LcdHd44780(bus, pins.LCD_ADDRESS), Led(machine.Pin(pins.LAMP, machine.Pin.OUT)), SerialConsole()]
+
+
+async def complain(notice):
+    """Show it until somebody does something about it."""
+    for screen in screens():
+        screen.show(notice)
+    while True:
+        await asyncio.sleep(3600)
+
+
+async def work(Runner, identity, options):
+    """The device at work, until Ctrl-C."""
     from latchpin.adapters.flash_journal import Journal
     from latchpin.adapters.hands import Hands
+    from latchpin.adapters.keypad_matrix import KeypadMatrix
     from latchpin.adapters.wifi import Wifi
-    from latchpin.runner import Runner
     from latchpin.wire import topics
 
-    identity, options = found
     keypad = KeypadMatrix(
         [machine.Pin(number, machine.Pin.OPEN_DRAIN, value=1) for number in pins.KEYPAD_ROWS],
         [machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP) for number in pins.KEYPAD_COLUMNS],
     )
     ours = topics.down(identity.device), topics.state(identity.device)
-    hands = Hands(identity, options, ours, Journal(), keypad, screens)
+    hands = Hands(identity, options, ours, Journal(), keypad, screens())
     radio = asyncio.create_task(Wifi(options.get("wifi", []), identity.device).keep())
     try:
         await Runner(hands, identity, options).run()
@@ -68,9 +74,11 @@ async def work(lcd, found, notice):
 
 def main():
     machine.freq(240_000_000)  # the elliptic curve takes two thirds of the time
-    bus = machine.I2C(0, sda=machine.Pin(pins.LCD_SDA), scl=machine.Pin(pins.LCD_SCL), freq=100_000)
+    # The largest first: a small heap has to have room for it in one piece.
+    from latchpin.runner import Runner
+
     found, notice = prepare()
-    asyncio.run(work(LcdHd44780(bus, pins.LCD_ADDRESS), found, notice))
+    asyncio.run(work(Runner, *found) if found else complain(notice))
 
 
 main()

@@ -7,11 +7,10 @@ import asyncio
 
 import machine
 
-from latchpin.adapters.serial_console import SerialConsole
-
 
 def prepare():
     """(identity, settings), or None when the person has to do something first."""
+    from latchpin import runtime
     from latchpin.adapters import settings
 
     try:
@@ -20,17 +19,18 @@ def prepare():
         print("[Set-up] " + str(error))
         return None
     finally:
-        settings.forget()
+        runtime.unload("latchpin.adapters", "settings")
 
 
-async def work(console, identity, options):
+async def work(Runner, identity, options):
     """The device at work, until Ctrl-C."""
     from latchpin.adapters.flash_journal import Journal
     from latchpin.adapters.hands import Hands
+    from latchpin.adapters.serial_console import SerialConsole
     from latchpin.adapters.wifi import Wifi
-    from latchpin.runner import Runner
     from latchpin.wire import topics
 
+    console = SerialConsole()
     ours = topics.down(identity.device), topics.state(identity.device)
     hands = Hands(identity, options, ours, Journal(), console, [console])
     radio = asyncio.create_task(Wifi(options.get("wifi", []), identity.device).keep())
@@ -42,9 +42,12 @@ async def work(console, identity, options):
 
 def main():
     machine.freq(240_000_000)  # the elliptic curve takes two thirds of the time
+    # The largest first: a small heap has to have room for it in one piece.
+    from latchpin.runner import Runner
+
     found = prepare()
     if found:
-        asyncio.run(work(SerialConsole(), *found))
+        asyncio.run(work(Runner, *found))
 
 
 main()

@@ -40,16 +40,27 @@ def enrol(bridge, device=None):
     print(identity.enrolment())
 
 
-def work():
-    """The device at work, until Ctrl-C."""
+def prepare():
+    """(identity, settings). Raises SettingsError."""
+    from latchpin import runtime
     from latchpin.adapters import settings
 
-    identity, options = settings.load()
-    settings.forget()
+    try:
+        return settings.load()
+    finally:
+        if runtime.MICROPYTHON:
+            runtime.unload("latchpin.adapters", "settings")
+
+
+def work():
+    """The device at work, until Ctrl-C."""
+    # The largest first: a small heap has to have room for it in one piece.
+    from latchpin.runner import Runner
+
+    identity, options = prepare()
     from latchpin.adapters.flash_journal import Journal
     from latchpin.adapters.hands import Hands
     from latchpin.adapters.serial_console import SerialConsole
-    from latchpin.runner import Runner
     from latchpin.wire import topics
 
     console = SerialConsole()

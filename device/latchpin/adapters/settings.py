@@ -28,15 +28,6 @@ def load(directory: str = ".") -> tuple[Identity, dict]:
     return load_identity(directory), load_settings(directory)
 
 
-def forget() -> None:
-    """Take this module out of memory, about 6 KB that a small heap can use better: call it once everything is loaded."""
-    import sys
-
-    from latchpin import adapters
-
-    del sys.modules[__name__], adapters.settings
-
-
 def load_identity(directory: str = ".") -> Identity:
     """Raises SettingsError, also when there is none yet."""
     found = _read(directory, IDENTITY, "make one: enrol this device (latchpin flash does)")
