@@ -20,6 +20,8 @@ from joserfc.jwk import ECKey
 
 MAX_TOKEN, MAX_DOCUMENT = 8192, 65536
 LEEWAY_S = 5
+# What comes of an issuer that is away, or answers with anything but its documents.
+_NO_KEYS = (httpx2.HTTPError, httpx2.InvalidURL, JoseError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 FETCH_AGAIN_S, KEYS_LIVE_S = 5, 3600
 
 
@@ -86,7 +88,7 @@ class IssuerKeys:
                 try:
                     self._keys = await self._fetch()
                     self._fetched_s = now_s
-                except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+                except _NO_KEYS:
                     if stale:
                         self._keys = {}
             if not self._keys:
@@ -103,7 +105,7 @@ class IssuerKeys:
             metadata = await self._get(client, metadata_url)
             if metadata.get("issuer") != self.issuer:
                 raise ValueError("metadata of another issuer")
-            if not metadata["jwks_uri"].startswith(origin + "/"):
+            if not str(metadata["jwks_uri"]).startswith(origin + "/"):
                 raise ValueError("keys on another origin")
             keys = (await self._get(client, metadata["jwks_uri"]))["keys"]
         found = {}

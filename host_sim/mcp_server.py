@@ -223,7 +223,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serves until SIGTERM or Ctrl-C; 0 then, 2 with one line on stderr if it cannot start."""
-    logging.basicConfig(level=logging.WARNING, handlers=[_LibraryLines()], force=True)
     try:
         configuration = load(args.config)
         try:
@@ -253,6 +252,7 @@ def run(args: argparse.Namespace) -> int:
             listener = socket.create_server((configuration.host, configuration.port), family=family, backlog=256)
         except OSError as error:
             raise ConfigurationError(f"{args.config}: listen: {error.strerror}: choose another port") from None
+        logging.basicConfig(level=logging.WARNING, handlers=[_LibraryLines()], force=True)
         with listener:
             _Server(config, configuration.resource).run(sockets=[listener])
     except ConfigurationError as error:

@@ -119,8 +119,14 @@ def strict(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer) -> Iterator
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Callable[..., contextlib.AbstractContextManager[Served]]]:
-    """Servers with an issuer of their own, for tests that break it."""
-    own = Issuer(tmp_path)
-    yield lambda more="": serving(tmp_path, own, more)
-    own.close()
+def own(tmp_path: Path) -> Iterator[Issuer]:
+    """An issuer for one test, which may break it."""
+    issuer = Issuer(tmp_path)
+    yield issuer
+    issuer.close()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, own: Issuer) -> Callable[..., contextlib.AbstractContextManager[Served]]:
+    """A server that believes `own`."""
+    return lambda more="": serving(tmp_path, own, more)

@@ -29,6 +29,7 @@ class Issuer:
         self.fetched: dict[str, int] = {}
         self.broken = False
         self.metadata: dict[str, Any] = {}
+        self.documents: dict[str, dict[str, Any]] = {}
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -55,6 +56,8 @@ class Issuer:
         self._server.server_close()
 
     def document(self, path: str) -> dict[str, Any] | None:
+        if path in self.documents:
+            return self.documents[path]
         if path == "/.well-known/oauth-authorization-server":
             return {"issuer": self.url, "jwks_uri": f"{self.url}/jwks.json"} | self.metadata
         if path == "/jwks.json":

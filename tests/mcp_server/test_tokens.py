@@ -3,6 +3,7 @@
 Not about tools (test_calls.py).
 """
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -17,6 +18,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from host_sim.access_tokens import IssuerKeys, IssuerUnreachable
 from tests.mcp_server.conftest import ACCEPT, Served, modern, modern_headers, serving
 from tests.mcp_server.issuer import Issuer
 from tests.peers.dpop_auth import base64url, compact, proof, public_jwk, sign
@@ -334,36 +336,81 @@ def test_a_nonce_that_was_changed_is_refused(strict: Served):
 # -- the issuer's keys ----------------------------------------------------------------------------------------------------
 
 
-def test_keys_are_fetched_once_and_again_when_the_issuer_changes_them(fresh: Callable[..., AbstractContextManager[Served]]):
-    with fresh() as served:
-        issuer = served.issuer
+class Clock:
+    """A clock that a test moves."""
+
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_keys_are_fetched_once_and_again_when_the_issuer_changes_them(own: Issuer):
+    async def walk() -> None:
+        clock = Clock()
+        keys = IssuerKeys(own.url, str(own.ca), clock)
         for _ in range(5):
-            assert served.call("whoami").status_code == 200
-        assert issuer.fetched["/jwks.json"] == 1
-        issuer.keys["two"] = ec.generate_private_key(ec.SECP256R1())
-        time.sleep(5.2)
-        assert served.call("whoami", token=served.token(kid="two")).status_code == 200
-        assert issuer.fetched["/jwks.json"] == 2
+            assert await keys.key("one")
+        assert own.fetched["/jwks.json"] == 1
+        own.keys["two"] = ec.generate_private_key(ec.SECP256R1())
+        assert await keys.key("two") is None, "asked a moment ago"
+        clock.now_s += 6
+        assert await keys.key("two")
         for number in range(20):
-            refused(served.call("whoami", token=served.token(header={"kid": f"made up {number}"})), "invalid_token")
-        assert issuer.fetched["/jwks.json"] <= 3, "unknown kids make it ask once in a while, not each time"
+            assert await keys.key(f"made up {number}") is None
+        assert own.fetched["/jwks.json"] == 2, "unknown kids make it ask once in a while, not each time"
+        own.broken = True
+        clock.now_s += 6
+        assert await keys.key("made up") is None
+        assert await keys.key("one"), "the keys of an hour are believed while the issuer is away"
+        clock.now_s += 3600
+        with pytest.raises(IssuerUnreachable):
+            await keys.key("one")
+        own.broken = False
+        del own.keys["one"]
+        clock.now_s += 6
+        assert await keys.key("one") is None, "a key that was taken back is not believed any longer"
+        assert await keys.key("two")
+
+    asyncio.run(walk())
 
 
-@pytest.mark.parametrize("spoil", ["broken", "issuer", "origin"])
-def test_without_the_issuers_keys_nobody_is_let_in_and_it_mends_itself(
-    fresh: Callable[..., AbstractContextManager[Served]], spoil: str
-):
+SPOILT_METADATA = [
+    {"issuer": "URL/"},
+    {"issuer": "https://other.example"},
+    {"issuer": None},
+    {"jwks_uri": "https://localhost:1/jwks.json"},
+    {"jwks_uri": "URL.evil.example/jwks.json"},
+    {"jwks_uri": None},
+    {"jwks_uri": "URL/gone"},
+    {"padding": "x" * 70_000},
+]
+
+
+@pytest.mark.parametrize("spoilt", SPOILT_METADATA, ids=lambda spoilt: str(spoilt)[:40])
+def test_metadata_that_is_not_the_issuers_gives_no_keys(own: Issuer, spoilt: dict[str, Any]):
+    own.metadata = {name: value and value.replace("URL", own.url) for name, value in spoilt.items()}
+    with pytest.raises(IssuerUnreachable):
+        asyncio.run(IssuerKeys(own.url, str(own.ca)).key("one"))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [None, {}, [3], ["x"], [{}], [{"kty": "EC", "crv": "P-256", "kid": "one", "x": "AQ", "y": "AQ"}], [{"kty": "RSA"}]],
+    ids=str,
+)
+def test_keys_that_cannot_be_used_are_none(own: Issuer, keys: Any):
+    own.documents["/jwks.json"] = {"keys": keys}
+    with pytest.raises(IssuerUnreachable):
+        asyncio.run(IssuerKeys(own.url, str(own.ca)).key("one"))
+
+
+def test_without_the_issuers_keys_nobody_is_let_in_and_it_mends_itself(fresh: Callable[..., AbstractContextManager[Served]]):
     with fresh() as served:
-        issuer = served.issuer
-        if spoil == "broken":
-            issuer.broken = True
-        elif spoil == "issuer":
-            issuer.metadata = {"issuer": issuer.url + "/"}
-        else:
-            issuer.metadata = {"jwks_uri": "https://localhost:1/jwks.json"}
+        served.issuer.broken = True
         answer = served.call("whoami")
         assert answer.status_code == 503 and answer.headers["Retry-After"] == "5"
-        issuer.broken, issuer.metadata = False, {}
+        served.issuer.broken = False
         time.sleep(5.2)
         assert served.call("whoami").status_code == 200
 
