@@ -125,6 +125,14 @@ def test_a_database_of_a_later_version_or_none_at_all_is_refused(tmp_path):
         Storage(path)
 
 
+@proves("PROTOCOL-5-i")
+def test_the_database_waits_for_the_disk_so_that_a_power_cut_loses_nothing_either(tmp_path):
+    storage = Storage(tmp_path / "state.sqlite")
+    pragmas = [storage._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+    storage.close()
+    assert pragmas == ["wal", 2]
+
+
 def test_two_processes_at_their_first_start_agree_on_one_set_of_keys(tmp_path):
     script = "import pathlib, sys; from host_sim.authorization_server.keys import Keys; k = Keys(pathlib.Path(sys.argv[1]))"
     command = [sys.executable, "-c", script + "; print(k.published)", str(tmp_path / "state")]
