@@ -17,7 +17,7 @@ from tests.adapters.support import HERE, command
 from tests.adapters.test_mqtt_link import DOWN, STATE, UP, Bridge, how
 
 # Bytes of heap, TLS's own buffers not among them: Mbed TLS takes those from the system.
-LIMITS = {"mqtt_link": 8_500, "connected": 11_000, "publish_churn": 6_500, "left_behind": 64}
+LIMITS = {"mqtt_link": 8_200, "connected": 6_300, "publish_churn": 5_600, "left_behind": 64}
 
 
 @pytest.fixture
