@@ -172,6 +172,20 @@ def test_packing_what_would_not_be_unpacked_is_our_own_defect():
         assert raises(ContractError, pack, Message(name, fields)), (name, fields)
 
 
+def test_two_messages_are_equal_where_name_and_fields_are():
+    one = Message("DISCOVER", {"rid": RID, "resource": 0})
+    assert one == Message("DISCOVER", {"rid": RID, "resource": 0})
+    for other in (Message("DISCOVER", {"rid": RID, "resource": 1}), Message("REPORT", {"rid": RID, "resource": 0}), None):
+        assert one != other
+
+
+def test_what_others_ask_of_the_table_is_what_the_table_says():
+    assert messages.RID_BYTES == messages.limit("rid") == len(RID)
+    for key, (name, kind, limit) in FIELDS.items():
+        assert messages.limit(name) == limit, key
+        assert messages.is_secret(name) == bool(kind & SECRET), key
+
+
 def test_requests_and_replies_are_told_apart_by_their_number():
     for number, (name, _, _) in MESSAGES.items():
         assert messages.is_request(Message(name, {})) == (number < 16)
