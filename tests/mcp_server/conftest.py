@@ -5,6 +5,7 @@ Not a test.
 
 import contextlib
 import dataclasses
+import os
 import ssl
 import subprocess
 import sys
@@ -83,10 +84,21 @@ def write_configuration(folder: Path, issuer: Issuer, more: str = "", believe: P
 
 
 @contextlib.contextmanager
-def serving(folder: Path, issuer: Issuer, more: str = "", believe: Path | None = None) -> Iterator[Served]:
+def serving(
+    folder: Path,
+    issuer: Issuer,
+    more: str = "",
+    believe: Path | None = None,
+    environment: dict[str, str] | None = None,
+) -> Iterator[Served]:
     path, resource = write_configuration(folder, issuer, more, believe)
+    resource = (environment or {}).get("LATCHPIN_MCP__RESOURCE", resource)
     command, log = [sys.executable, "-m", "host_sim", "mcp", "--config", str(path)], folder / "mcp.log"
-    with log.open("w") as lines, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=lines, text=True) as process:
+    around = os.environ | environment
+    with (
+        log.open("w") as lines,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=lines, text=True, env=around) as process,
+    ):
         try:
             ready = first_line(process, 30)
             assert ready == f"ready {resource}", log.read_text()
