@@ -74,6 +74,15 @@ def test_a_server_outside_the_ca_sees_no_application_byte(run: Run, tls_server: 
     assert server.seen == b""
 
 
+def test_the_name_that_counts_is_the_server_name(run: Run, tls_server: Start, certificates: Certificates):
+    other, good = tls_server(context=certificates.other_name.context()), tls_server(context=certificates.good.context())
+    asked = trust(certificates, "ca") | {"server_name": "elsewhere.example"}
+    assert run("open_tls.py", asked | {"port": other.port})["code"] is None
+    assert run("open_tls.py", asked | {"port": good.port})["code"] == "tls"
+    assert good.done.wait(5)
+    assert good.seen == b""
+
+
 @pytest.mark.parametrize("which", ["again", "other_name", "other_ca", "expired", "self_signed"])
 def test_a_server_with_another_certificate_than_the_pinned_sees_no_application_byte(
     run: Run, tls_server: Start, certificates: Certificates, which: str
