@@ -31,6 +31,11 @@ def ticks_diff(later: int, earlier: int) -> int:
     return later - earlier
 
 
+def const(value):
+    """MicroPython's, which says that a name never changes: here it is only said."""
+    return value
+
+
 def unload(package: str, module: str) -> None:
     """Nothing: here memory is cheap, and a module that somebody imported stays the same."""
 

@@ -8,8 +8,9 @@ import asyncio
 from latchpin import runtime
 from latchpin.agent.agent import Agent
 from latchpin.agent.events import EXPIRY_S, Event
+from latchpin.runtime import const
 
-CALM_MS = 3_600_000
+_CALM_MS = const(3_600_000)
 
 
 class Runner:
@@ -53,7 +54,7 @@ class Runner:
                     for effect in self.agent.handle(self._events.pop(0), self.now_ms()):
                         self._carry_out(effect)
                 due_ms = self.agent.deadline_ms
-                wait_ms = CALM_MS if due_ms is None else min(CALM_MS, due_ms - self.now_ms())
+                wait_ms = _CALM_MS if due_ms is None else min(_CALM_MS, due_ms - self.now_ms())
                 try:
                     await asyncio.wait_for(self._wake.wait(), max(0, wait_ms) / 1000)
                 except asyncio.TimeoutError:

@@ -26,6 +26,7 @@ if MICROPYTHON:
 
     import cryptolib
     import tls
+    from micropython import const  # noqa: F401  (mpy-cross puts the value where the name stood)
 
     host_engine = None
     ticks_ms = time.ticks_ms
@@ -135,12 +136,13 @@ if MICROPYTHON:
             pass
 
 else:
-    from latchpin import host_engine
+    from latchpin import host_engine  # noqa: F401
     from latchpin.host_engine import (  # noqa: F401
         LinkError,
         aes_cbc,
         aes_ecb,
         close_stream,
+        const,
         open_tls,
         pins,
         ticks_diff,

@@ -9,15 +9,16 @@ from latchpin.agent.conversation import Conversation
 from latchpin.agent.events import Event
 from latchpin.agent.pin_entry import PinEntry
 from latchpin.agent.token_keeper import TokenKeeper
+from latchpin.runtime import const
 from latchpin.wire import errors
 from latchpin.wire.errors import PeerError
 
-IDLE_MS = 30_000
-RECONNECT_S = (1, 300)
-BACK_OFF_S = (1, 60)
-LOCKED_POLL_S = 60
-MOST_SIGNATURES = 3
-MOST_ANSWER_BYTES = 8_192
+_IDLE_MS = const(30_000)
+_RECONNECT_S = const((1, 300))
+_BACK_OFF_S = const((1, 60))
+_LOCKED_POLL_S = const(60)
+_MOST_SIGNATURES = const(3)
+_MOST_ANSWER_BYTES = const(8_192)
 
 
 class Agent:
@@ -152,7 +153,7 @@ class Agent:
     def _take_key(self, key):
         fire = self._machine.fire
         if self.state == "WAITING":
-            self._wake_ms = self._now_ms + IDLE_MS
+            self._wake_ms = self._now_ms + _IDLE_MS
             did = self._entry.press(key)
             if did != "whole":
                 fire(did)
@@ -201,7 +202,7 @@ class Agent:
         self._talk.drop()
         self._forget_answers()
         self._wake_ms = None
-        self._wait_s = self._longer(RECONNECT_S)
+        self._wait_s = self._longer(_RECONNECT_S)
         reason = down.code if down.reason is None else down.code + " 0x%02x" % down.reason
         self.show("offline", reason, self._wait_s)
         self._effects.append(Event("Connect", after_ms=self._wait_s * 1000))
@@ -307,7 +308,7 @@ class Agent:
 
     def sign_again(self, when, cause):
         signatures = self._signatures + 1
-        if signatures == MOST_SIGNATURES:
+        if signatures == _MOST_SIGNATURES:
             return "try_later"
         if self._signed is None:
             self.send_call(when, 0)
@@ -317,7 +318,7 @@ class Agent:
 
     def rest(self, when, cause):
         self._forget_answers()
-        after_s = cause and cause.get("retry_after_s") or (LOCKED_POLL_S if when == "locked" else self._longer(BACK_OFF_S))
+        after_s = cause and cause.get("retry_after_s") or (_LOCKED_POLL_S if when == "locked" else self._longer(_BACK_OFF_S))
         self._wait_s = min(after_s, 3600)
         self._wake_ms = self._now_ms + self._wait_s * 1000
         self.show("try_later" if when == "invalid_grant" else when, self._wait_s)
@@ -403,7 +404,7 @@ class Agent:
         number, count = reply["block"], reply["blocks"]
         self._blocks += reply["body"]
         if number + 1 < count and reply["status"] == 200:
-            if len(self._blocks) > MOST_ANSWER_BYTES:
+            if len(self._blocks) > _MOST_ANSWER_BYTES:
                 self._finish_call("mcp_refused", "more than this device can hold")
             else:
                 self._machine.fire("block", number + 1)

@@ -5,10 +5,11 @@ Not for OAuth: it does not know what its messages mean, only which reply belongs
 
 from latchpin import runtime
 from latchpin.agent.events import Event
+from latchpin.runtime import const
 from latchpin.wire import cbor, messages, session, topics
 from latchpin.wire.errors import PeerError
 
-REPLY_TIMEOUT_MS = 5_000
+_REPLY_TIMEOUT_MS = const(5_000)
 
 
 class Conversation:
@@ -40,11 +41,11 @@ class Conversation:
         self._turn = 2
         self._stage = edhoc.Hello(self._identity, self._identity.bridges, self._random)
         self.request_id = edhoc.request_id(self._stage.message_1)
-        self.deadline_ms = now_ms + REPLY_TIMEOUT_MS
+        self.deadline_ms = now_ms + _REPLY_TIMEOUT_MS
         return self._publish(topics.hello(self._identity.device), cbor.encode([1, self._stage.message_1]))
 
     def prove(self, now_ms: int) -> Event:
-        self.deadline_ms = now_ms + REPLY_TIMEOUT_MS
+        self.deadline_ms = now_ms + _REPLY_TIMEOUT_MS
         return self._publish(self._up(), cbor.encode([3, self._stage.message_3]))
 
     def ask(self, name: str, fields: dict, now_ms: int) -> Event:
@@ -118,7 +119,7 @@ class Conversation:
     def _send(self, now_ms):
         frame, request = self._session.seal(self._plaintext)
         self._requests.append(request)
-        self.deadline_ms = now_ms + REPLY_TIMEOUT_MS
+        self.deadline_ms = now_ms + _REPLY_TIMEOUT_MS
         return self._publish(self._up(), frame)
 
     def _settle(self):

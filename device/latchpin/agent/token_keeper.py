@@ -5,13 +5,14 @@ Not for asking: agent.py fetches and renews. The access token stays in RAM; a PI
 
 from latchpin.agent import dpop
 from latchpin.crypto import p256
+from latchpin.runtime import const
 from latchpin.wire import cbor
 from latchpin.wire.errors import PeerError
 
 # Renew when this much of the lifetime is left, in thousandths, and up to as much earlier again, by chance.
-MARGIN = 100
+_MARGIN = const(100)
 
-_KEPT = ("dpop_private", "code_verifier", "auth_session", "refresh_token", "seen_s")
+_KEPT = const(("dpop_private", "code_verifier", "auth_session", "refresh_token", "seen_s"))
 
 
 class TokenKeeper:
@@ -60,7 +61,7 @@ class TokenKeeper:
         self.code_verifier = None
         life_ms = message["ttl_s"] * 1000
         self._ends_at_ms = now_ms + life_ms
-        early = life_ms * MARGIN // 1000
+        early = life_ms * _MARGIN // 1000
         self.renew_at_ms = now_ms + life_ms - early - early * self._random(1)[0] // 255
 
     def usable(self, now_ms: int) -> bool:

@@ -4,7 +4,7 @@ Not a toolbox: no other method, no other suite, no way around message_4, and no 
 """
 
 from latchpin.crypto import ccm, kdf, p256
-from latchpin.runtime import sha256
+from latchpin.runtime import const, sha256
 from latchpin.wire import cbor, topics
 from latchpin.wire.errors import ContractError, PeerError
 from latchpin.wire.session import Session, enc_structure, xor
@@ -12,7 +12,7 @@ from latchpin.wire.session import Session, enc_structure, xor
 BRIDGE = "latchpin-bridge"
 MAX_STEP = 255
 
-_SUITE = b"\x02"
+_SUITE = const(b"\x02")
 
 
 def credential(subject: str, kid: bytes, public: bytes) -> bytes:

@@ -4,6 +4,7 @@ Not for meaning: what a message makes anybody do is decided in agent/authorizati
 `messages.cddl` says the same in CDDL; a test holds the two together in both directions.
 """
 
+from latchpin.runtime import const
 from latchpin.wire import cbor
 from latchpin.wire.errors import ContractError, PeerError
 
@@ -166,7 +167,7 @@ def limit(field: str) -> int:
     return int(_line(FIELDS, _number(FIELDS, field))[2])
 
 
-_INPUTS = 30
+_INPUTS = const(30)
 
 
 def _line(table, number):

@@ -4,6 +4,7 @@ Not a store: keys live here and nowhere else, no counter outlives a boot, and th
 """
 
 from latchpin.crypto import ccm, kdf
+from latchpin.runtime import const
 from latchpin.wire import cbor
 from latchpin.wire.errors import ContractError, PeerError
 
@@ -12,8 +13,8 @@ MAX_MESSAGES = 1 << 16
 MAX_AGE_S = 24 * 3600
 MAX_FAILED_TAGS = 64
 
-_ALG = 30  # AES-CCM-16-128-128 (RFC 9053, section 4.2): key 16, nonce 13, tag 16 bytes
-_TAG = 16
+_ALG = const(30)  # AES-CCM-16-128-128 (RFC 9053, section 4.2): key 16, nonce 13, tag 16 bytes
+_TAG = const(16)
 
 
 class SessionOver(PeerError):
