@@ -73,6 +73,11 @@ class Service:
             raise WorldError(f"{self.name} did not start. The end of {self.log}:\n{tail}")
         return line.decode().removeprefix("ready").strip()
 
+    def poke(self, number: signal.Signals) -> None:
+        """SIGHUP makes the bridge read its registry again, SIGSTOP makes any of them a dead man."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     async def end(self, how: signal.Signals = signal.SIGTERM) -> int | None:
         """End it, gently first; its exit code."""
         process = self._process

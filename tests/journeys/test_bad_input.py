@@ -94,7 +94,8 @@ def test_a_device_that_was_revoked_or_never_enrolled_is_told_so_with_the_id_that
         assert public
         other = json.loads((world.folder / "device" / "identity.json").read_text())["bridges"][0][1]
         world.registry.path.write_text(text.replace(public[1], other))
-        await asyncio.sleep(1.5)
+        world.services["bridge"].poke(signal.SIGHUP)
+        await asyncio.sleep(0.5)
         await world.device.start()
         line = await world.device.wait_for("Not accepted")
         assert logged(world, id_of(line))
