@@ -9,6 +9,7 @@ from latchpin.wire import cbor
 from latchpin.wire.errors import ContractError, PeerError
 
 RID_BYTES = 8
+_INPUTS = const(30)  # its key
 MAX_NAME = 32
 MAX_ANSWER = 64
 MAX_CHOICE = 40
@@ -165,9 +166,6 @@ def is_secret(field: str) -> bool:
 def limit(field: str) -> int:
     """The limit of a field, as FIELDS gives it."""
     return int(_line(FIELDS, _number(FIELDS, field))[2])
-
-
-_INPUTS = const(30)
 
 
 def _line(table, number):
