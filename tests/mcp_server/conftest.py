@@ -94,7 +94,7 @@ def serving(
     path, resource = write_configuration(folder, issuer, more, believe)
     resource = (environment or {}).get("LATCHPIN_MCP__RESOURCE", resource)
     command, log = [sys.executable, "-m", "host_sim", "mcp", "--config", str(path)], folder / "mcp.log"
-    around = os.environ | environment
+    around = os.environ | (environment or {})
     with (
         log.open("w") as lines,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=lines, text=True, env=around) as process,
