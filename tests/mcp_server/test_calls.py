@@ -19,8 +19,14 @@ import httpx2
 import mcp
 import pytest
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.mcpserver.exceptions import ToolError
 
 from host_sim.__main__ import main as host_sim_main
+from host_sim.dpop_layer import Admitted
+from host_sim.mcp_server import caller_with
 from tests.mcp_server.conftest import ACCEPT, Served, modern, modern_headers, write_configuration
 from tests.mcp_server.issuer import Issuer
 from tests.peers.dpop_auth import proof
@@ -83,7 +89,7 @@ def test_a_tool_wants_its_scope_and_says_which(served: Served):
     assert text(served.call("read_led", token=served.token(scope="x led:read y")))
 
 
-def test_a_tool_asks_for_its_scope_itself_where_the_gate_reads_another_name(served: Served):
+def test_a_tool_that_is_named_twice_is_refused(served: Served):
     body = json.dumps(modern("whoami", {})).replace('"name": "whoami"', '"name": "whoami", "\\u006eame": "blink"')
     headers = (
         ACCEPT | modern_headers("blink") | signed(served, served.token(scope="led:read")) | {"Content-Type": "application/json"}
@@ -285,3 +291,23 @@ def test_there_is_no_plaintext_and_no_old_tls(served: Served):
     context.set_ciphers("ALL:@SECLEVEL=0")
     with socket.create_connection(("localhost", port), 5) as plain, pytest.raises(OSError):
         context.wrap_socket(plain, server_hostname="localhost")
+
+
+# -- behind the gate ------------------------------------------------------------------------------------------------------
+
+
+def test_a_tool_asks_for_its_scope_even_where_no_gate_did():
+    token = AccessToken(token="t", client_id="c", scopes=["led:read"], claims={"device_id": "lp-one"})
+    with pytest.raises(ToolError):
+        caller_with("led:read")
+    before = auth_context_var.set(AuthenticatedUser(token))
+    try:
+        assert caller_with("led:read") == "lp-one"
+        with pytest.raises(ToolError):
+            caller_with("led:write")
+    finally:
+        auth_context_var.reset(before)
+
+
+def test_the_sdk_lets_nobody_in_whom_the_gate_has_not_seen(served: Served):
+    assert asyncio.run(Admitted().verify_token(served.token())) is None
