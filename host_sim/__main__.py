@@ -13,7 +13,7 @@ COMMANDS = {
     "bridge": ("broker_bridge.command", "the bridge that stands beside an authorization server"),
     "as": ("host_sim.authorization_server.command", "the reference authorization server"),
     "device": ("broker_bridge.device_command", "which devices may speak: enrol, list, revoke"),
-    "doctor": ("broker_bridge.doctor", "test broker, bridge and AS step by step and name the one that fails"),
+    "doctor": ("host_sim.doctor", "go a device's way to its broker, bridge and AS step by step and name the step that fails"),
     "flash": ("boards.flash", "put Latchpin on a board"),
     "broker": ("host_sim.broker", "the demo broker (loopback only; production is mosquitto, EMQX or VerneMQ)"),
     "mcp": ("host_sim.mcp_server", "the demo MCP server behind tokens of the AS"),

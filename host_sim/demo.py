@@ -107,6 +107,7 @@ async def _tell(args: argparse.Namespace, folder: Path) -> int:
         heap=args.heap,
         log_level="debug" if args.verbose else "info",
         on_device_line=_Screen().show,
+        on_notice=lambda text: print(text, flush=True),
     )
     async with world:
         _introduce(world, args)
@@ -114,13 +115,13 @@ async def _tell(args: argparse.Namespace, folder: Path) -> int:
         try:
             await world.device.start()
             typed = await _pair(world, args.pin == "auto")
-            ready = await world.device.wait_for("Ready", PAIR_WITHIN_S)
+            await world.device.wait_for("Ready", PAIR_WITHIN_S)
             took = time.monotonic() - typed
             answer = await world.device.wait_for("Answer", PAIR_WITHIN_S)
+            await asyncio.sleep(2 * POLL_S if watcher is not None else 0)  # what the bridge logged last is told too
         finally:
             if watcher is not None:
                 watcher.cancel()
-        assert ready
         print(f"\nThe tool answered: {answer.partition('] ')[2]}")
         print(f"From the PIN to the token: {took * 1000:.0f} ms. From nothing: {time.monotonic() - began:.1f} s.")
         if args.keep:

@@ -248,8 +248,6 @@ class Client(asyncio.Protocol):
         self.queue: collections.deque[tuple[Message, bool, int | None]] = collections.deque()
         self.patterns: set[str] = set()
 
-    # -- the connection ---------------------------------------------------------------------------------------------------
-
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self.broker.connections.add(self)
@@ -305,7 +303,7 @@ class Client(asyncio.Protocol):
 
     def send(self, packet: bytes) -> None:
         """Joins what one turn of the loop writes; a packet longer than the client takes is dropped ([MQTT-3.1.2-24])."""
-        if len(packet) <= self.max_packet:
+        if len(packet) <= self.max_packet and not self.ended:
             self.out.append(packet)
             if len(self.out) == 1:
                 self.broker.loop.call_soon(self.flush)
@@ -318,15 +316,13 @@ class Client(asyncio.Protocol):
     def end(self, reason: DisconnectReasonCode | None = None, *, will: bool = True, why: str = "") -> None:
         """DISCONNECT with `reason` (none for a connection that is gone), then close; the will leaves unless told otherwise."""
         if not self.ended:
-            self.ended = True
             if reason is not None and self.name:
                 self.send(mqtt5.DisconnectPacket(reason_code=reason).write())
+            self.ended = True
             self.flush()
             self.transport.close()
             self.broker.loop.call_later(CLOSE_WITHIN_S, self.transport.abort)
             self.broker.leave(self, will, why)
-
-    # -- what comes in ----------------------------------------------------------------------------------------------------
 
     def handle(self, packet: Any) -> None:
         """One packet to its place in PACKETS; CONNECT comes first and once (section 3.1)."""
@@ -433,8 +429,6 @@ class Client(asyncio.Protocol):
             raise Refused(PROTOCOL_ERROR)  # section 3.14.2.2.2
         self.end(will=packet.reason_code != DisconnectReasonCode.NORMAL_DISCONNECTION, why="disconnected")
 
-    # -- what goes out ----------------------------------------------------------------------------------------------------
-
     def deliver(self, message: Message, qos: int, retain: bool, identifier: int | None) -> None:
         """To a slow reader QoS 0 is dropped and QoS 1 waits; a full queue ends its connection."""
         if qos == 0:
@@ -450,7 +444,7 @@ class Client(asyncio.Protocol):
 
     def drain(self) -> None:
         """Sends what waits, as far as the client's Receive Maximum lets it (section 4.9)."""
-        while self.queue and len(self.inflight) < self.window and not self.paused:
+        while self.queue and len(self.inflight) < self.window and not self.paused and not self.ended:
             message, retain, identifier = self.queue.popleft()
             self.last_id = self.last_id % 65535 + 1
             while self.last_id in self.inflight:
@@ -486,8 +480,6 @@ class Broker:
         self.counts: collections.Counter[str] = collections.Counter()
         self._tap = tap.open("ab", buffering=0) if tap else None
         self._sweep = self.loop.call_later(SWEEP_S, self.sweep)
-
-    # -- who may what -----------------------------------------------------------------------------------------------------
 
     def admit(self, packet: mqtt5.ConnectPacket) -> tuple[str, str]:
         """(name, role) of a client that may connect. Raises Refused."""
@@ -527,8 +519,6 @@ class Broker:
             for client in [client for client in self.clients.values() if client.role == "device"]:
                 if self.registry.get(client.name) is None:
                     client.end(DisconnectReasonCode.NOT_AUTHORIZED, why="revoked")
-
-    # -- who gets what ----------------------------------------------------------------------------------------------------
 
     def subscribe(self, pattern: str, found: Subscription) -> None:
         found.client.patterns.add(pattern)
@@ -593,8 +583,6 @@ class Broker:
             retain = client.will.retain and self.retains(client.will.topic)
             if retain == client.will.retain:
                 self.publish(Message(client.will), client)
-
-    # -- time, tap and end ------------------------------------------------------------------------------------------------
 
     def sweep(self) -> None:
         """Keep-alive (section 3.1.2.10), connections without CONNECT, and the registry."""

@@ -31,6 +31,7 @@ from broker_bridge.registry import Registry, hash_mqtt_password
 ROOT = Path(__file__).resolve().parent.parent
 BOARD = ROOT / "boards" / "UNIX"
 START_WITHIN_S = 30
+INSTALL_WITHIN_S = 600  # for whoever puts our password and ACL file on a broker of their own
 END_WITHIN_S = 3
 CLIENT_ID = "latchpin-device"
 SCOPE = "led:read led:write"
@@ -55,7 +56,7 @@ class Service:
     def alive(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
-    async def start(self) -> str:
+    async def start(self, within_s: float = START_WITHIN_S) -> str:
         """Start it and wait until it serves; what it said behind `ready`. Raises WorldError with the end of its log."""
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -66,7 +67,7 @@ class Service:
         assert self._process.stdout is not None
         line = b""
         with contextlib.suppress(TimeoutError):
-            line = await asyncio.wait_for(self._process.stdout.readline(), START_WITHIN_S)
+            line = await asyncio.wait_for(self._process.stdout.readline(), within_s)
         if not line.startswith(b"ready"):
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
             await self.end(signal.SIGKILL)
@@ -180,7 +181,8 @@ class World:
 
     broker: "embedded", "mosquitto", or the mqtts:// URL of one that runs already; runtime: "micropython" or "cpython";
     heap: as `-X heapsize=` takes it; code: a folder with a compiled `latchpin` package instead of the sources;
-    tap: record every payload that the embedded broker sees in `tap.bin`; device_settings and as_settings go over the defaults.
+    tap: record every payload that the embedded broker sees in `tap.bin`; device_settings and as_settings go over the defaults;
+    on_notice: told what a person has to do before it can go on.
     """
 
     def __init__(
@@ -197,7 +199,13 @@ class World:
         device_settings: dict[str, Any] | None = None,
         as_settings: dict[str, Any] | None = None,
         on_device_line: Callable[[str], None] = lambda line: None,
+        on_notice: Callable[[str], None] = lambda text: None,
     ) -> None:
+        if broker not in ("embedded", "mosquitto"):
+            if not broker.startswith("mqtts://"):
+                raise WorldError("a broker of yours is named by a mqtts:// URL: there is no plaintext mode")
+            if broker_ca is None:
+                raise WorldError("say whom to trust as your broker: --broker-ca FILE, the CA of its certificate in PEM")
         self.folder = folder
         self.broker = broker
         self.runtime = runtime
@@ -211,6 +219,7 @@ class World:
         self._device_settings = device_settings or {}
         self._as_settings = as_settings or {}
         self._on_device_line = on_device_line
+        self._on_notice = on_notice
         self._bridge_password = secrets.token_urlsafe(24)
 
     async def __aenter__(self) -> "World":
@@ -388,7 +397,20 @@ class World:
         await asyncio.gather(*(service.start() for service in first))
         if self.broker == "mosquitto":
             await _until_listening(broker_port)
-        await self.services["bridge"].start()
+        if self.broker not in ("embedded", "mosquitto"):
+            self._write_broker_files()
+            await self.services["bridge"].start(INSTALL_WITHIN_S)
+        else:
+            await self.services["bridge"].start()
+
+    def _write_broker_files(self) -> None:
+        bridges = {"bridge": hash_mqtt_password(self._bridge_password.encode())}
+        self._write("passwords", mosquitto.password_lines(self.registry, bridges).encode())
+        self._write("acl", mosquitto.acl_lines(sorted(bridges)).encode())
+        self._on_notice(
+            "Your broker must let bridge and device in, and keep them apart. For mosquitto: use_username_as_clientid true,\n"
+            f"password_file {self.folder}/passwords, acl_file {self.folder}/acl, then SIGHUP. Waiting for the bridge to get in ..."
+        )
 
     def _mosquitto(self, port: int) -> list[str]:
         binary = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")

