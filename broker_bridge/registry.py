@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import tomli_w
 from cryptography.hazmat.primitives.asymmetric import ec
+
 from latchpin.wire import topics
 
 # mosquitto's password file: $7$ITERATIONS$SALT$HASH, PBKDF2-HMAC-SHA-512 (mosquitto 2.0, src/password_mosq.c).

@@ -35,9 +35,6 @@ def memory_kb(broker: Running) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
-# -- the command ----------------------------------------------------------------------------------------------------------
-
-
 def start(folder: Path, change: tuple[str, str] = ("", "")) -> subprocess.CompletedProcess[str]:
     enrolled(folder)
     running.certificate(folder)
@@ -110,9 +107,6 @@ def test_help_shows_a_whole_configuration():
         assert word in shown.stdout
 
 
-# -- TLS and who comes in -------------------------------------------------------------------------------------------------
-
-
 def test_there_is_no_plaintext_and_no_old_tls(demo_broker: Running):
     with socket.create_connection((demo_broker.host, demo_broker.port), 5) as plain:
         plain.sendall(mqtt5.ConnectPacket("lp-alpha", username="lp-alpha", password=b"lp-alpha" * 3).write())
@@ -166,9 +160,6 @@ def test_the_broker_says_what_it_offers(demo_broker: Running):
         assert (offer.max_qos, offer.topic_alias_max, offer.max_packet_size) == (QoS.AT_LEAST_ONCE, 0, 8192)
         assert (offer.server_keep_alive, offer.session_expiry_interval, offer.session_present) == (600, 0, False)
         assert offer.receive_max == 16
-
-
-# -- what it refuses later ------------------------------------------------------------------------------------------------
 
 
 def test_qos_2_and_topic_aliases_end_the_connection_by_name(demo_broker: Running):
@@ -233,9 +224,6 @@ def test_a_client_that_asks_and_never_reads_is_not_heard_any_more(demo_broker: R
         assert isinstance(joined(other, "lp-bravo").ping(), mqtt5.PingRespPacket)
 
 
-# -- the registry while it runs -------------------------------------------------------------------------------------------
-
-
 def test_a_revoked_device_is_let_go_within_seconds(tmp_path: Path):
     registry = enrolled(tmp_path)
     with running.embedded(tmp_path, registry) as broker, raw(broker) as client, raw(broker) as other:
@@ -259,9 +247,6 @@ def test_a_registry_that_broke_leaves_in_force_what_was_read(tmp_path: Path):
         with raw(broker) as client:
             assert client.connect("lp-delta", password("lp-alpha")).reason_code == ConnAckReasonCode.SUCCESS
         assert "not TOML" in (tmp_path / "broker.log").read_text()
-
-
-# -- tap and tables -------------------------------------------------------------------------------------------------------
 
 
 def test_the_tap_holds_every_publish_and_will_also_refused_ones(tmp_path: Path):

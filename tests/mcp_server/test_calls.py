@@ -48,9 +48,6 @@ def signed(served: Served, token: str = "") -> dict[str, str]:
     return {"Authorization": f"DPoP {token}", "DPoP": proof(served.key, "POST", served.resource, token=token)}
 
 
-# -- one POST at 2026-07-28 (MCP.md, section 4.5) -------------------------------------------------------------------------
-
-
 def test_whoami_says_what_the_token_says(served: Served):
     answer = served.call("whoami", token=served.token(scope="led:read", sub="alice", device_id="lp-7f3k2m")).json()["result"]
     assert answer["resultType"] == "complete"
@@ -163,9 +160,6 @@ def test_a_body_that_is_too_long_or_no_json_is_refused(served: Served):
             assert client.post(served.resource, content=body, headers=headers).status_code == status, body[:10]
 
 
-# -- before 2026-07-28 ----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("version", ["2025-11-25", "2025-06-18"])
 def test_a_client_of_the_older_protocol_initializes_and_calls(served: Served, version: str):
     params = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "old", "version": "1"}}
@@ -179,9 +173,6 @@ def test_a_client_of_the_older_protocol_initializes_and_calls(served: Served, ve
     assert text(served.post(call, headers | signed(served))) == "The LED of lp-7f3k2m blinked twice."
     assert served.post(call, headers | signed(served, served.token(scope="led:read"))).status_code == 403
     assert served.post(call, headers).status_code == 401
-
-
-# -- the official client --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy", "2026-07-28"])
@@ -222,9 +213,6 @@ def test_the_official_client_without_a_token_is_refused(served: Served):
     with pytest.raises(ExceptionGroup):
         asyncio.run(asyncio.wait_for(call(), 20))
     assert seen == [401]
-
-
-# -- the command ----------------------------------------------------------------------------------------------------------
 
 
 def start(path: Path) -> subprocess.CompletedProcess[str]:
@@ -291,9 +279,6 @@ def test_there_is_no_plaintext_and_no_old_tls(served: Served):
     context.set_ciphers("ALL:@SECLEVEL=0")
     with socket.create_connection(("localhost", port), 5) as plain, pytest.raises(OSError):
         context.wrap_socket(plain, server_hostname="localhost")
-
-
-# -- behind the gate ------------------------------------------------------------------------------------------------------
 
 
 def test_a_tool_asks_for_its_scope_even_where_no_gate_did():

@@ -298,9 +298,6 @@ def test_nothing_of_tokens_and_proofs_stands_in_the_log(served: Served):
         assert secret not in log
 
 
-# -- nonces ---------------------------------------------------------------------------------------------------------------
-
-
 def test_a_server_with_nonces_asks_for_one_and_then_needs_no_clock(strict: Served):
     token = strict.token()
     first = strict.call("whoami", token=token)
@@ -331,9 +328,6 @@ def test_a_nonce_that_was_changed_is_refused(strict: Served):
         data[place] ^= 1
         answer = strict.call("whoami", token=token, DPoP=proof(strict.key, "POST", strict.resource, token=token, nonce=changed))
         refused(answer, "use_dpop_nonce")
-
-
-# -- the issuer's keys ----------------------------------------------------------------------------------------------------
 
 
 class Clock:
