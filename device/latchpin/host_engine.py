@@ -83,8 +83,6 @@ def p256_public_key(private: bytes) -> bytes:
 
 
 def p256_ecdh(private: bytes, public: bytes) -> bytes:
-    if len(public) not in (32, 64):
-        raise ValueError("p256 public key")
     prefix = b"\x04" if len(public) == 64 else b"\x02"
     try:
         point = ec.EllipticCurvePublicKey.from_encoded_point(_P256, prefix + public)

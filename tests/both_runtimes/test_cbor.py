@@ -252,7 +252,7 @@ def test_text_is_utf_8_to_the_letter():
                 assert (not refused(bytes([0x60 + size]) + raw)) == (size == good), raw
                 padded = b"a" + raw + b"z"
                 assert (not refused(bytes([0x60 + size + 2]) + padded)) == (size == good), padded
-    for text in ("e28228", "e282ff", "f09f98c0", "c2", "e282", "f09f98", "80", "bf", "fe", "ff", "c380c3", "61ff"):
+    for text in ("e28228", "e282ff", "f09f98c0", "c2", "e282", "f09f98", "80", "bf", "edbfbf", "fe", "ff", "c380c3", "61ff"):
         raw = bytes.fromhex(text)
         assert refused(bytes([0x60 + len(raw)]) + raw), text
     for text in (
