@@ -121,14 +121,13 @@ class App:
     def _on_publish(self, topic: str, payload: bytes, admit: Callable[[], None]) -> None:
         try:
             came = self._devices.take(topic, payload, time.monotonic())
+            if isinstance(came, Opened):
+                self._begin(came)
+            elif came is not None:
+                self._broker.publish(topics.down(came[0]), came[1], FRAME_EXPIRY_S)
         except Exception as failure:
             # A defect of ours must not become a way to stop the bridge from outside.
             logs.line("defect", logging.ERROR, failure, step="take")
-            came = None
-        if isinstance(came, Opened):
-            self._begin(came)
-        elif came is not None:
-            self._broker.publish(topics.down(came[0]), came[1], FRAME_EXPIRY_S)
         if len(self._running) < self._settings.limits.in_flight:
             admit()
         else:
@@ -139,8 +138,7 @@ class App:
         self._show(live, message)
         entry, way = live.exchange.begin(message, came.digest, came.answers, self._world, time.monotonic())
         if isinstance(way, Told):
-            self._requests[message.name, "repeated"] += way is entry.told
-            self._reply(live, message, entry, way)
+            self._reply(live, message, entry, way if way is not entry.told else Told(way.message, "repeated"))
         elif way is not None:
             task = asyncio.ensure_future(self._walk(live, message, entry, way))
             self._running.add(task)
@@ -155,13 +153,14 @@ class App:
         began_s = time.monotonic()
         try:
             told = await self._fetch_along(way)
+            live.exchange.finish(entry, told)
+            self._reply(live, message, entry, told, round((time.monotonic() - began_s) * 1000))
         except Exception as failure:
-            logs.line(
-                "defect", logging.ERROR, failure, rid=message["rid"][:4].hex(), device=live.device, step=message.name.lower()
-            )
+            rid = message["rid"][:4].hex()
+            logs.line("defect", logging.ERROR, failure, rid=rid, device=live.device, step=message.name.lower())
             told = translate.refused(message, Refused("internal", "defect"))
-        live.exchange.finish(entry, told)
-        self._reply(live, message, entry, told, round((time.monotonic() - began_s) * 1000))
+            live.exchange.finish(entry, told)
+            self._reply(live, message, entry, told)
 
     async def _fetch_along(self, way: Way) -> Told:
         came: object = None

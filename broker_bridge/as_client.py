@@ -90,8 +90,11 @@ class AsClient:
         return Answer(status=fetched.status, content=_content(ask, fetched), retry_after_s=retry_after_s(fetched))
 
     async def _fetch(self, method: str, url: str, headers: dict[str, str], body: bytes, wanted: tuple[str, ...]) -> Fetched:
-        self.reachable = False
-        fetched = await self._https.fetch(method, url, headers, body, wanted)
+        try:
+            fetched = await self._https.fetch(method, url, headers, body, wanted)
+        except Refused as refusal:
+            self.reachable = refusal.code != "try_later"
+            raise
         self.reachable = True
         return fetched
 

@@ -5,6 +5,7 @@ Not for the work itself: app.py serves, check.py checks.
 
 import argparse
 import asyncio
+import logging
 import sys
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def _serve(configured: settings.Settings) -> int:
         _run_loop(app.run())
     except KeyboardInterrupt:
         pass
-    except OSError:
+    except OSError as failure:
+        logs.line("defect", logging.ERROR, failure)
         print("latchpin bridge: operations.listen: the address is taken or not ours; choose another port", file=sys.stderr)
         return 1
     return 0

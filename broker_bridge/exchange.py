@@ -161,7 +161,11 @@ class Exchange:
             # A later block is never a second call: a tool may have done what it does.
             if self._kept is None or self._kept.call != call:
                 raise Refused("try_later", "answer_gone", 1)
-            return Told(_block(message, self._kept.called, block))
+            called = self._kept.called
+            told = Told(_block(message, called, block))
+            if block + 1 == _blocks(called):
+                self._kept = None
+            return told
         proof = translate.checked(message, "dpop")
         if proof is None:
             raise Refused("invalid", "call_without_dpop")

@@ -8,6 +8,7 @@ import json
 import os
 import queue
 import secrets
+import socket
 import ssl
 import subprocess
 import sys
@@ -113,6 +114,7 @@ class Device(Talk):
         self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=identity.device, protocol=paho.MQTTv5)
         self.client.username_pw_set(identity.device, identity.password)
         self.client.tls_set_context(ssl.create_default_context(cafile=str(broker.ca)))
+        self.client.on_socket_open = _no_delay
         self.client.on_message = lambda client, data, packet: self.came.put(bytes(packet.payload))
         self.client.on_connect = self._on_connect
         self.client.on_subscribe = lambda *_: self._ready.set()
@@ -160,6 +162,10 @@ class Device(Talk):
         frame, request = self.seal(message(kind, rid, **fields))
         self.say_up(frame)
         return self.open(self.hear(), request)
+
+
+def _no_delay(client: paho.Client, data: Any, connected: Any) -> None:
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Bridge:

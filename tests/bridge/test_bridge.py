@@ -8,6 +8,7 @@ import http.client
 import os
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,6 +164,55 @@ def test_a_long_answer_comes_in_blocks_from_one_call(town: Town, device: Device)
         reply = device.ask("CALL", **{**CALL, "dpop": f"a.b.{block}"}, body=b"{}", block=block)
         got, blocks, block = got + reply["body"], reply["blocks"], block + 1
     assert got == body and blocks == 4 and len(town.server.to("/mcp")) == 1
+
+
+def test_a_slow_as_is_not_asked_more_than_it_bears(place: Place, broker: Running, server: Foreign):
+    """Receive Maximum is the backpressure: what is not admitted stays with the broker, and all of it is answered in the end."""
+    identities = [place.identity() for _ in range(5)]
+    limits, slow = {"in_flight": 1}, {"receive_maximum": 2}
+    under_way, most = [0], [0]
+    lock = threading.Lock()
+
+    def busy(asked: Any) -> Said:
+        with lock:
+            under_way[0] += 1
+            most[0] = max(most[0], under_way[0])
+        time.sleep(0.4)
+        with lock:
+            under_way[0] -= 1
+        return prompt()
+
+    server.routes["/challenge"] = busy
+    config = place.configure(broker, server.issuer, server.resource, server.ca, limits=limits, **{"broker": slow})
+    with running(config):
+        devices = [Device(identity, broker).shake() for identity in identities]
+        assert all(device.ask("DISCOVER", resource=0).name == "OFFER" for device in devices)
+        sealed = [device.seal(message("CHALLENGE", **CHALLENGE)) for device in devices]
+        for device, (frame, _) in zip(devices, sealed, strict=True):
+            device.client.publish(topics.up(device.identity.device, device.replica), frame, qos=1)
+        for device, (_, request) in zip(devices, sealed, strict=True):
+            assert device.open(device.hear(), request).name == "PROMPT"
+            device.close()
+    assert most[0] <= 2
+
+
+def test_the_walk_is_the_same_over_every_broker(place: Place, any_broker: Any, server: Foreign):
+    broker, _ = any_broker
+    identity = place.identity()
+    broker.reload()
+    time.sleep(0.5)
+    server.says("/challenge", prompt())
+    with running(place.configure(broker, server.issuer, server.resource, server.ca)):
+        device = Device(identity, broker).shake()
+        assert device.ask("DISCOVER", resource=0).name == "OFFER"
+        took = []
+        for _ in range(5):
+            began_s = time.monotonic()
+            assert device.ask("CHALLENGE", **CHALLENGE).name == "PROMPT"
+            took.append(time.monotonic() - began_s)
+        assert len(server.to("/challenge")) == 5
+        device.close()
+    assert min(took) < 0.04, "a delayed acknowledgement costs 44 ms: TCP_NODELAY is not set somewhere"
 
 
 # Servers that are not well
