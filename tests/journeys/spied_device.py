@@ -15,7 +15,7 @@ from latchpin.adapters import settings as adapters_settings
 from latchpin.adapters.flash_journal import Journal
 from latchpin.adapters.hands import Hands
 from latchpin.runner import Runner
-from latchpin.wire import messages
+from latchpin.wire import messages, topics
 
 
 class SpiedDevice(Hands):
@@ -33,7 +33,8 @@ class SpiedDevice(Hands):
         self.requests: list[messages.Message] = []
         self.lost: list[str] = []
         self._lose = lose
-        super().__init__(self.identity, self.settings, Journal(folder), self, [])
+        ours = topics.down(self.identity.device), topics.state(self.identity.device)
+        super().__init__(self.identity, self.settings, ours, Journal(folder), self, [])
 
     async def read_key(self) -> str:
         return await self._keys.get()
