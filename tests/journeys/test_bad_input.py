@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 import signal
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from host_sim.world import World
@@ -159,14 +160,45 @@ def test_with_the_broker_down_the_device_says_so_and_comes_back(travel) -> None:
     travel(journey)
 
 
-def test_a_refusing_mcp_server_is_named_with_its_status(travel) -> None:
-    async def journey(world: World) -> None:
-        await world.services["mcp"].end()
-        await pair(world)
-        line = await world.device.wait_for("Busy")
-        assert logged(world, id_of(line))
+async def pair_while(world: World, happening: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Pair, and let something happen between the prompt and the PIN."""
+    await world.device.start()
+    await world.device.wait_for("PIN?")
+    await happening()
+    await world.device.type((await world.issue_pin())["pin"] + "#")
+    await world.device.wait_for("Ready")
 
-    travel(journey, device_settings={"call": {"tool": "whoami"}})
+
+def test_an_mcp_server_that_is_down_is_asked_again_and_the_call_is_not_forgotten(travel) -> None:
+    async def journey(world: World) -> None:
+        async def happening() -> None:
+            await world.services["mcp"].end()
+
+        await pair_while(world, happening)
+        line = await world.device.wait_for("Busy")
+        assert re.search(r"again in \d+ s", line) and logged(world, id_of(line))
+        await world.services["mcp"].start()
+        await world.device.wait_for("Answer", within_s=40)
+
+    travel(journey)
+
+
+def test_an_mcp_server_that_refuses_the_token_is_asked_with_a_new_one_and_then_named_with_its_status(travel) -> None:
+    async def journey(world: World) -> None:
+        async def happening() -> None:
+            # From now on it takes tokens of somebody else's alone.
+            await world.services["mcp"].end()
+            path = world.folder / "mcp.toml"
+            path.write_text(path.read_text().replace(world.issuer, "https://localhost:1"))
+            await world.services["mcp"].start()
+
+        await pair_while(world, happening)
+        line = await world.device.wait_for("MCP refused")
+        assert "401" in line and logged(world, id_of(line))
+        steps = [json.loads(entry).get("step") for entry in world.services["bridge"].log.read_text().splitlines()]
+        assert [step for step in steps if step in ("token", "call")] == ["token", "call", "token", "call"]
+
+    travel(journey)
 
 
 def test_an_unknown_tool_is_the_tools_answer_and_no_failure_of_the_path(travel) -> None:

@@ -41,7 +41,9 @@ def test_each_broken_part_is_named_as_its_own_step(travel) -> None:
             done = doctor(world)
             identity.write_text(good[0])
             settings.write_text(good[1])
-            assert done.returncode == 1 and done.stdout.count("FAIL  ") == 1 and "next: " in done.stdout, done.stdout + done.stderr
+            assert done.returncode == 1 and done.stdout.count("FAIL  ") == 1 and "next: " in done.stdout, (
+                done.stdout + done.stderr
+            )
             assert json.loads(good[0])["private"] not in done.stdout
             return done.stdout.rpartition("FAIL  ")[2].partition(":")[0]
 
