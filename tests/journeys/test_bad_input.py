@@ -186,10 +186,10 @@ def test_an_mcp_server_that_is_down_is_asked_again_and_the_call_is_not_forgotten
 def test_an_mcp_server_that_refuses_the_token_is_asked_with_a_new_one_and_then_named_with_its_status(travel) -> None:
     async def journey(world: World) -> None:
         async def happening() -> None:
-            # From now on it takes tokens of somebody else's alone.
+            # From now on it goes by another name, and these tokens were issued for another audience.
             await world.services["mcp"].end()
             path = world.folder / "mcp.toml"
-            path.write_text(path.read_text().replace(world.issuer, "https://localhost:1"))
+            path.write_text(path.read_text().replace(world.resource, world.resource.replace("localhost", "127.0.0.1")))
             await world.services["mcp"].start()
 
         await pair_while(world, happening)
