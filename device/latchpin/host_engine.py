@@ -119,7 +119,7 @@ class LinkError(OSError):
 
 
 def pins(pin: str) -> list[bytes]:
-    """The counterpart of the one in runtime.py."""
+    """The counterpart of the one in adapters/tls_stream.py."""
     found = [bytes.fromhex(part) for part in pin.split()]
     if any(len(digest) != 32 for digest in found):
         raise ValueError("pin: 64 hex digits, please")
@@ -127,7 +127,7 @@ def pins(pin: str) -> list[bytes]:
 
 
 def tls_context(pin: str | None = None, ca: str | None = None) -> tuple[ssl.SSLContext, list[bytes]]:
-    """The counterpart of the one in runtime.py; what it returns is for `open_tls` alone."""
+    """The counterpart of the one in adapters/tls_stream.py; what it returns is for `open_tls` alone."""
     if not (pin or ca):
         raise ValueError("neither pin nor ca")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -142,7 +142,7 @@ def tls_context(pin: str | None = None, ca: str | None = None) -> tuple[ssl.SSLC
 
 
 async def open_tls(host: str, port: int, server_name: str, context, first: bytes, timeout_s: int):
-    """The counterpart of the one in runtime.py."""
+    """The counterpart of the one in adapters/tls_stream.py."""
     context, wanted = context
     try:
         reader, writer = await asyncio.wait_for(

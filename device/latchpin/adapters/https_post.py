@@ -6,6 +6,7 @@ Not an HTTP client: no redirects, no cookies, no proxies, no second request on a
 import asyncio
 
 from latchpin import runtime
+from latchpin.adapters import tls_stream
 from latchpin.runtime import LinkError
 
 MAX_BODY = 65_536
@@ -22,9 +23,9 @@ async def post(url: str, headers: str, body: bytes, proof: dict, max_body: int =
     """
     host, port, path = _split(url)
     try:
-        context = runtime.tls_context(proof.get("pin"), proof.get("ca"))
-    except (OSError, ValueError):
-        raise LinkError("tls", "pin or ca file of the MCP server cannot be used")
+        context = tls_stream.tls_context(proof.get("pin"), proof.get("ca"))
+    except (OSError, ValueError, MemoryError):
+        raise LinkError("tls", "pin or ca file of the MCP server cannot be used, or no memory")
     if headers and (not headers.endswith("\r\n") or "\r\n\r\n" in headers or headers[0] == "\r"):
         raise LinkError("refused", "the header lines do not end where they should")
     head = "POST %s HTTP/1.0\r\nHost: %s\r\n%sContent-Length: %d\r\n\r\n" % (
@@ -33,7 +34,7 @@ async def post(url: str, headers: str, body: bytes, proof: dict, max_body: int =
         headers,
         len(body),
     )
-    reader, writer = await runtime.open_tls(
+    reader, writer = await tls_stream.open_tls(
         host, port, proof.get("server_name") or host, context, head.encode() + body, timeout_s
     )
     try:

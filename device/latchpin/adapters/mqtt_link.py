@@ -12,10 +12,7 @@ from latchpin.runtime import LinkError
 MAX_REMAINING = 8_192
 RECEIVE_MAXIMUM = 2  # each may be a whole frame in RAM
 
-_CONNACK, _PUBLISH, _PUBACK, _SUBACK, _PINGRESP, _DISCONNECT = 0x20, 0x30, 0x40, 0x90, 0xD0, 0xE0
-
-# Sizes of the properties of a CONNACK by identifier (3.2.2.3): 0 a string, 5 a pair of strings, 9 none of them.
-_SIZES = b"\x09" * 17 + b"\4\0\2\x09\0\0\x09\x09\x09\0\x09\0\x09\x09\0\x09\2\2\x09\1\1\5\4\1\1\1"
+_CONNACK, _PUBLISH, _PUBACK, SUBACK, _PINGRESP, _DISCONNECT = 0x20, 0x30, 0x40, 0x90, 0xD0, 0xE0
 
 
 class MqttLink:
@@ -36,8 +33,6 @@ class MqttLink:
         self._will = will
         self._keepalive_s = keepalive_s
         self._timeout_s = timeout_s
-        self._longest = MAX_REMAINING
-        self._retain = True
         self._number = 0
         self._error = None
         self._writer = None
@@ -61,30 +56,26 @@ class MqttLink:
 
     async def connect(self) -> None:
         """Connect and subscribe. Raises LinkError: "dns", "tcp", "tls", "timeout", "closed", "protocol" or "refused"."""
-        broker = self._broker
-        host = broker["host"]
-        try:
-            context = runtime.tls_context(broker.get("pin"), broker.get("ca"))
-        except (OSError, ValueError):
-            raise LinkError("tls", "pin or ca file of the broker cannot be used")
-        name = broker.get("server_name") or host
-        reader, self._writer = await runtime.open_tls(host, broker["port"], name, context, self._hello(), self._timeout_s)
-        self._tasks.append(asyncio.create_task(self._read(reader)))
+        from latchpin.adapters import mqtt_opening  # not for longer than it takes: four kilobytes of heap
+
         done = False
         try:
-            self._welcome(await self._wait())
+            hello = mqtt_opening.hello(self._client_id, self._password, self._will, self._keepalive_s)
+            reader, self._writer = await mqtt_opening.open_stream(self._broker, hello, self._timeout_s)
+            self._tasks.append(asyncio.create_task(self._read(reader)))
+            limits = mqtt_opening.welcome(await self._wait())
+            self._keepalive_s = limits.get(0x13, self._keepalive_s)
+            self._longest = limits.get(0x27, MAX_REMAINING)
+            self._retain = limits.get(0x25, 1)
             if self._topics:
-                # QoS 1, nothing retained at subscription, retain bit kept (3.8.3.1).
-                wanted = b"".join([_string(topic) + b"\x29" for topic in self._topics])
-                answer = await self._ask(0x82, _SUBACK, b"", b"\0" + wanted)
-                for reason in answer[_skip(answer, 2) :]:
-                    if reason >= 0x80:
-                        raise LinkError("refused", "subscription", reason)
+                mqtt_opening.granted(await self._ask(0x82, SUBACK, b"", mqtt_opening.subscription(self._topics)))
             self._tasks.append(asyncio.create_task(self._keep()))
             done = True
         except (LookupError, ValueError):
             raise LinkError("protocol", _BROKEN)
         finally:
+            runtime.unload("latchpin.adapters", "mqtt_opening")
+            runtime.unload("latchpin.adapters", "tls_stream")
             if not done:
                 await self.close()
 
@@ -95,7 +86,7 @@ class MqttLink:
         """
         properties = b"\0" if expiry_s is None else b"\x05\x02" + expiry_s.to_bytes(4, "big")
         kind = 0x33 if retain and self._retain else 0x32
-        answer = await self._ask(kind, _PUBACK, _string(topic), properties, payload)
+        answer = await self._ask(kind, _PUBACK, string(topic), properties, payload)
         reason = answer[2] if len(answer) > 2 else 0
         if reason >= 0x80:
             raise LinkError("refused", "message", reason)
@@ -133,57 +124,19 @@ class MqttLink:
         self._tasks = []
         await runtime.close_stream(writer)
 
-    def _hello(self):
-        flags = 0xC2
-        will = b""
-        if self._will:
-            flags = 0xEE  # retained, QoS 1
-            will = b"\0" + _string(self._will[0]) + _string(self._will[1])
-        name = _string(self._client_id)
-        head = b"\0\x04MQTT\x05" + bytes((flags,)) + self._keepalive_s.to_bytes(2, "big")
-        # Receive Maximum and Maximum Packet Size (3.1.2.11).
-        limits = b"\x08\x21" + RECEIVE_MAXIMUM.to_bytes(2, "big") + b"\x27" + MAX_REMAINING.to_bytes(4, "big")
-        return _packet(0x10, b"".join((head, limits, name, will, name, _string(self._password))), 0)
-
-    def _welcome(self, answer):
-        if answer[1]:
-            raise LinkError("refused", "connection", answer[1])
-        at = _varint(answer, 2)[1]
-        end = _skip(answer, 2)
-        while at < end:
-            kind = answer[at]
-            size = _SIZES[kind]
-            at += 1
-            if size == 9:
-                raise ValueError
-            if size in (0, 5):
-                for _ in range(2 if size else 1):
-                    at += 2 + (answer[at] << 8 | answer[at + 1])
-                continue
-            value = int.from_bytes(answer[at : at + size], "big")
-            at += size
-            if kind == 0x13:
-                self._keepalive_s = value
-            elif kind == 0x27:
-                self._longest = value
-            elif kind == 0x25:
-                self._retain = value
-            elif kind == 0x24 and not value:
-                raise LinkError("refused", "no QoS 1 here", 0x9B)
-
     async def _ask(self, kind, answer, before, after, payload=b""):
         # One packet, one answer to it: the packet identifier stands between `before` and `after`.
         async with self._asking:
             self._number = self._number % 65_535 + 1
             number = self._number.to_bytes(2, "big")
-            packet = _packet(kind, before + number + after, len(payload))
-            if len(packet) + len(payload) > self._longest:
+            head = packet(kind, before + number + after, len(payload))
+            if len(head) + len(payload) > self._longest:
                 raise LinkError("refused", "longer than the broker takes", 0x95)
             self._expected = answer, number
             self._answered.clear()
             done = False
             try:
-                await self._send(packet, payload)
+                await self._send(head, payload)
                 answer = await self._wait()
                 done = True
                 return answer
@@ -250,7 +203,7 @@ class MqttLink:
                     if len(length) == 4:
                         raise ValueError
                     length += await reader.readexactly(1)
-                length = _varint(length, 0)[0]
+                length = varint(length, 0)[0]
                 if length > MAX_REMAINING:
                     raise ValueError
                 body = await reader.readexactly(length) if length else b""
@@ -279,7 +232,7 @@ class MqttLink:
         qos = kind >> 1 & 3
         at = 2 + (body[0] << 8 | body[1])
         number = body[at : at + 2 * qos]
-        start = _skip(body, at + 2 * qos)
+        start = skip(body, at + 2 * qos)
         if qos > 1 or start > len(body) or number == b"\0\0":
             raise ValueError
         # The retain bit: whoever left it there may be long gone. Dropped, but acknowledged when its turn comes.
@@ -296,12 +249,12 @@ _BROKE_OFF = "the connection broke"
 _GIVEN_UP = "given up on this side"
 
 
-def _string(text):
+def string(text):
     data = text.encode() if isinstance(text, str) else text
     return len(data).to_bytes(2, "big") + data
 
 
-def _packet(kind, rest, more):
+def packet(kind, rest, more):
     # A whole packet, but for `more` bytes that will follow.
     more += len(rest)
     head = bytearray((kind,))
@@ -312,7 +265,7 @@ def _packet(kind, rest, more):
     return bytes(head) + rest
 
 
-def _varint(body, at):
+def varint(body, at):
     # (value, where it ends); at most 4 bytes (1.5.5).
     value = 0
     for shift in (0, 7, 14, 21):
@@ -324,7 +277,7 @@ def _varint(body, at):
     raise ValueError
 
 
-def _skip(body, at):
+def skip(body, at):
     # Where the properties that begin at `at` end.
-    length, at = _varint(body, at)
+    length, at = varint(body, at)
     return at + length

@@ -8,6 +8,7 @@ import json
 import os
 
 from latchpin import runtime
+from latchpin.adapters import tls_stream
 from latchpin.adapters.identity import Identity
 
 IDENTITY = "identity.json"
@@ -172,7 +173,7 @@ def _check_proof(directory, found, name):
         raise SettingsError(SETTINGS + ": " + name + ': give "ca" (a DER file) or "pin" (SHA-256 of the certificate)')
     if pin:
         try:
-            runtime.pins(pin)
+            tls_stream.pins(pin)
         except (AttributeError, ValueError):
             raise SettingsError(SETTINGS + ": " + name + ".pin: 64 hex digits: openssl x509 -fingerprint -sha256, without colons")
     if ca:

@@ -18,6 +18,7 @@ async def round_trip(how, seen):
 
     link = MqttLink(how["broker"], how["device"], how["password"], how["subscribe"])
     await link.connect()
+    await asyncio.sleep(0.05)
     seen["connected"] = live()
     payload = bytes(4096)
     before = live()

@@ -5,18 +5,21 @@ import json
 import sys
 
 from latchpin import runtime
+from latchpin.adapters import tls_stream
 from latchpin.runtime import LinkError
 
 
 async def main(how):
     try:
-        context = runtime.tls_context(how.get("pin"), how.get("ca"))
+        context = tls_stream.tls_context(how.get("pin"), how.get("ca"))
     except ValueError:
         return {"refused": "context"}
     try:
         host = how.get("host", "localhost")
         name = how.get("server_name", host)
-        reader, writer = await runtime.open_tls(host, how["port"], name, context, how["first"].encode(), how.get("timeout_s", 5))
+        reader, writer = await tls_stream.open_tls(
+            host, how["port"], name, context, how["first"].encode(), how.get("timeout_s", 5)
+        )
     except LinkError as error:
         return {"code": error.code, "text": error.text}
     echoed = b""

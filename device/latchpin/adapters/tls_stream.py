@@ -1,0 +1,81 @@
+"""A TLS connection to a server that has proved itself by its CA, by a pinned certificate, or both.
+
+Not kept in memory: whoever uses it unloads it when the connection stands.
+"""
+
+from latchpin import runtime
+from latchpin.runtime import LinkError
+
+if runtime.MICROPYTHON:
+    import asyncio
+    import binascii
+    import socket
+    from errno import EINPROGRESS
+
+    import tls
+
+    def pins(pin: str) -> list[bytes]:
+        """The SHA-256 values in `pin`: 64 hex digits each, blanks between several. Raises ValueError."""
+        found = [binascii.unhexlify(part) for part in pin.split()]
+        for digest in found:
+            if len(digest) != 32:
+                raise ValueError("pin: 64 hex digits, please")
+        return found
+
+    def tls_context(pin: str | None = None, ca: str | None = None):
+        """What `open_tls` demands of the server: a leaf certificate with SHA-256 `pin`, a chain to the DER file `ca` and the
+        right name, or both. A pin alone works without a clock. Raises ValueError (neither), OSError (no such file)."""
+        if not (pin or ca):
+            raise ValueError("neither pin nor ca")
+        context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)  # demands a certificate by itself
+        if ca:
+            with open(ca, "rb") as file:
+                context.load_verify_locations(file.read())
+        else:
+            context.verify_mode = tls.CERT_OPTIONAL  # under CERT_NONE the callback is never called
+        if pin:
+            context.verify_callback = runtime.pin_check(pins(pin))
+        return context
+
+    async def open_tls(host: str, port: int, server_name: str, context, first: bytes, timeout_s: int):
+        """(reader, writer) of a connection to a server that has proved itself; `first` is what goes out first, and nothing
+        goes out before the proof. context: from `tls_context`. Raises LinkError."""
+        raw = secure = None
+        try:
+            # Blocks: MicroPython has no other.
+            address = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0]
+            raw = socket.socket(address[0], address[1], address[2])
+            raw.setblocking(False)
+            raw.setsockopt(6, 1, 1)  # IPPROTO_TCP, TCP_NODELAY
+            try:
+                raw.connect(address[-1])
+            except OSError as error:
+                if error.errno != EINPROGRESS:
+                    raise
+            secure = context.wrap_socket(raw, server_hostname=server_name, do_handshake_on_connect=False)
+            stream = asyncio.StreamWriter(secure)
+            # The handshake happens inside the first write, and that has to wait for the connection: `write` would not.
+            stream.out_buf = first
+            await asyncio.wait_for(stream.drain(), timeout_s)
+            raw = None
+            return stream, stream
+        except asyncio.TimeoutError:
+            raise LinkError("timeout", "no connection within " + str(timeout_s) + " s")
+        except (ValueError, MemoryError) as error:
+            raise LinkError("tls", str(error).strip())
+        except OSError as error:
+            if raw is None:
+                raise LinkError("dns", "no address for this host name")
+            if error.errno == -0x3000:
+                raise LinkError("tls", "not the pinned certificate")
+            raise LinkError("tcp" if error.errno > 0 else "tls", str(error))
+        finally:
+            if raw:
+                if secure:
+                    secure.close()
+                raw.close()  # a failed handshake has cut the one from the other
+
+else:
+    pins = runtime.host_engine.pins
+    tls_context = runtime.host_engine.tls_context
+    open_tls = runtime.host_engine.open_tls
