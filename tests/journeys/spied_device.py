@@ -24,6 +24,8 @@ class SpiedDevice(Hands):
     lose: a function of a reply's name; where it says True the reply is lost between broker and agent, once.
     """
 
+    runner: Runner
+
     def __init__(self, world: World, lose: Callable[[str], bool] = lambda name: False) -> None:
         folder = str(world.folder / "device")
         self.identity, self.settings = adapters_settings.load(folder)
@@ -38,6 +40,11 @@ class SpiedDevice(Hands):
 
     async def read_key(self) -> str:
         return await self._keys.get()
+
+    @property
+    def dpop_private(self) -> bytes:
+        """The key that the tokens are bound to."""
+        return self.runner.agent._tokens.dpop_private
 
     def show(self, view: Any) -> None:
         self.shown.append(view)
@@ -89,6 +96,7 @@ async def spied_device(
     monkeypatch.setattr(messages, "pack", spying_pack)
     monkeypatch.setattr(messages, "unpack", spying_unpack)
     runner = Runner(device, device.identity, device.settings)
+    device.runner = runner
     work = asyncio.create_task(runner.run())
     try:
         yield device
