@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import re
 import shutil
 import signal
@@ -33,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pin",
         choices=("ask", "auto"),
-        default=os.environ.get("PIN") or None,
         help="ask: you type the PIN (the default in a terminal); auto: the demo plays the person too",
     )
     parser.add_argument(
@@ -50,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--broker-ca", type=Path, metavar="FILE", help="PEM file with the CA of your own broker")
     parser.add_argument("--heap", metavar="SIZE", help="heap of the MicroPython device, such as 96k (default: the binary's own)")
     parser.add_argument("--verbose", action="store_true", help="show the exchange as the bridge decodes it, secrets masked")
-    parser.add_argument("--keep", action="store_true", help="stay up afterwards, until Ctrl-C, and keep the device's keys live")
+    parser.add_argument("--keep", action="store_true", help="stay up afterwards, until Ctrl-C; what you type goes to the device")
     parser.add_argument("--state", type=Path, metavar="DIR", help="keep the world's files here instead of deleting them")
 
 
