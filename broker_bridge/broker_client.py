@@ -153,6 +153,17 @@ class BrokerClient:
                 self.counts["expired"] += 1
 
 
+def _read(data: memoryview) -> tuple[mqtt5.Packet, int]:
+    """The first packet in `data`, and its size. Raises IndexError: more bytes needed; ValueError: malformed."""
+    try:
+        return mqtt5.read(data)
+    except BaseException as failure:
+        # The codec panics where a text is not UTF-8, and a panic derives from BaseException.
+        if type(failure).__name__ == "PanicException":
+            raise ValueError from None
+        raise
+
+
 class _Connection(asyncio.Protocol):
     """One TCP connection's life: CONNECT, SUBSCRIBE, then publications both ways."""
 
@@ -206,7 +217,7 @@ class _Connection(asyncio.Protocol):
         view, at = memoryview(data), 0
         try:
             while at < len(data) and not self._closed.done():
-                packet, size = mqtt5.read(view[at:])
+                packet, size = _read(view[at:])
                 at += size
                 self._take(packet)
         except IndexError:

@@ -15,6 +15,7 @@ from typing import Any
 
 import mqtt5
 import pytest
+import uvloop
 
 from broker_bridge import broker_client
 from broker_bridge.broker_client import BrokerClient, Login
@@ -182,6 +183,7 @@ class Rude:
         self.grant = mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE
         self.connack: dict[str, Any] = {}
         self.silent = False
+        self.banner = b""  # in place of CONNACK
 
     @contextlib.asynccontextmanager
     async def listens(self) -> AsyncIterator[Login]:
@@ -214,7 +216,7 @@ class Rude:
         if self.silent:
             return
         if isinstance(packet, mqtt5.ConnectPacket):
-            self.say(mqtt5.ConnAckPacket(**self.connack))
+            self.say(self.banner or mqtt5.ConnAckPacket(**self.connack))
         elif isinstance(packet, mqtt5.SubscribePacket):
             self.say(mqtt5.SubAckPacket(packet.packet_id, [self.grant] * len(packet.topic_filters)))
         elif isinstance(packet, mqtt5.PingReqPacket):
@@ -375,6 +377,7 @@ def test_a_silent_broker_that_never_answers_connect_is_left(rude: Rude, monkeypa
     asyncio.run(main())
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "packet",
     [
@@ -387,6 +390,8 @@ def test_a_silent_broker_that_never_answers_connect_is_left(rude: Rude, monkeypa
         mqtt5.ConnectPacket("me?"),
         mqtt5.AuthPacket(),
         mqtt5.DisconnectPacket(reason_code=mqtt5.DisconnectReasonCode.SESSION_TAKEN_OVER),
+        publish(1, "latchpin/1/lp-7f3k2m/XX").write().replace(b"XX", b"\xff\xfe"),
+        b"\x20\x0a\x00\x00\x07\x12\x00\x04ab\xff\xfe",
     ],
 )
 def test_a_packet_that_has_no_place_ends_the_connection_and_not_the_process(rude: Rude, packet: Any):
@@ -396,6 +401,30 @@ def test_a_packet_that_has_no_place_ends_the_connection_and_not_the_process(rude
         assert not box.came
 
     against(rude, test)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_text_that_is_not_utf_8_is_a_malformed_packet_and_not_the_end_of_the_process(
+    rude: Rude, loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
+):
+    rude.banner = b"\x20\x0a\x00\x00\x07\x12\x00\x04ab\xff\xfe"  # CONNACK, Assigned Client Identifier
+
+    async def main() -> None:
+        async with rude.listens() as way:
+            box = Box(way)
+            task = asyncio.ensure_future(box.client.run())
+            await until(lambda: box.client.counts["disconnects"] == 2)
+            rude.banner = b""
+            await until(lambda: box.ready)
+            rude.say(publish(1, "latchpin/1/lp-7f3k2m/XX").write().replace(b"XX", b"\xff\xfe"))
+            await until(lambda: box.ready == 2)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    with caplog.at_level("INFO", "latchpin.bridge"), asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+    assert [record.__dict__["members"]["code"] for record in caplog.records] == ["malformed_packet"] * 3
 
 
 @pytest.mark.parametrize(
