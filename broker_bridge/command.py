@@ -1,4 +1,4 @@
-"""The command `latchpin bridge`: serve, make the bridge's key, check what it stands between.
+"""The command `latchpin bridge`: serve, make the bridge's key, check what it stands between, print a broker's ACL.
 
 Not for the work itself: app.py serves, check.py checks.
 """
@@ -9,15 +9,22 @@ import logging
 import sys
 from pathlib import Path
 
-from broker_bridge import bridge_key, check, logs, settings
+from broker_bridge import bridge_key, check, emqx, logs, mosquitto, settings
 from broker_bridge.app import App
-from broker_bridge.registry import RegistryError
+from broker_bridge.registry import Registry, RegistryError
 from broker_bridge.settings import ConfigurationError
 
 EPILOG = """\
 latchpin bridge --config bridge.toml        serve until Ctrl-C or SIGTERM; prints "ready REPLICA" once devices can reach it
 latchpin bridge key --out bridge.key        make the bridge's key; prints KID PUBLICHEX, which devices pin
 latchpin bridge check --config bridge.toml  talk to broker, authorization server and resources; say what to mend
+latchpin bridge acl --broker mosquitto      print your broker's ACL file; its head says which options go with it
+
+mosquitto's password file has a line for each bridge, which mosquitto_passwd writes, and one for each enrolled device. After each
+change of the registry write the devices' lines again, and send mosquitto SIGHUP:
+
+  mosquitto_passwd -c passwords bridge
+  latchpin bridge acl --registry devices.toml --passwords passwords > acl
 
 Every setting can come from the environment too: LATCHPIN_BRIDGE__BROKER__URL stands for url in [broker].
 A secret stands best in a file of its own: password_file, client_secret_file.
@@ -29,16 +36,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument(
-        "action", nargs="?", choices=("serve", "key", "check"), default="serve", help="what to do (default: serve)"
+        "action", nargs="?", choices=("serve", "key", "check", "acl"), default="serve", help="what to do (default: serve)"
     )
     parser.add_argument("--config", type=Path, default=Path("bridge.toml"), help="the TOML file (default: bridge.toml)")
     parser.add_argument("--out", type=Path, help="with key: the file to make")
     parser.add_argument("--kid", type=int, default=1, help="with key: which of the bridge's keys this is, 0 to 255 (default: 1)")
 
+    parser.add_argument(
+        "--broker", choices=("mosquitto", "emqx"), default="mosquitto", help="with acl: whose syntax (default: mosquitto)"
+    )
+    parser.add_argument(
+        "--bridge", action="append", metavar="NAME", help='with acl: MQTT username of a bridge, once for each (default: "bridge")'
+    )
+    parser.add_argument(
+        "--registry", type=Path, metavar="FILE", help="with acl: the devices; refuses a bridge with the name of one"
+    )
+    parser.add_argument(
+        "--passwords",
+        type=Path,
+        metavar="FILE",
+        help="with acl and --registry: mosquitto's password file, whose devices are written",
+    )
+
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "key":
         return _key(arguments.out, arguments.kid)
+    if arguments.action == "acl":
+        return _acl(arguments)
     try:
         configured = settings.load(arguments.config)
         logs.start(configured.log_level)
@@ -74,6 +99,33 @@ def _key(out: Path | None, kid: int) -> int:
         print("latchpin bridge key: the file cannot be written; choose a folder that is there and yours", file=sys.stderr)
         return 1
     print(f"{kid} {key.public.hex()}")
+    return 0
+
+
+def _acl(arguments: argparse.Namespace) -> int:
+    bridges = arguments.bridge or ["bridge"]
+    try:
+        text = emqx.acl_lines(bridges) if arguments.broker == "emqx" else mosquitto.acl_head() + mosquitto.acl_lines(bridges)
+        if arguments.passwords is not None and (arguments.registry is None or arguments.broker == "emqx"):
+            raise ValueError("--passwords is mosquitto's file and wants --registry FILE beside it")
+        if arguments.registry is not None:
+            if not arguments.registry.is_file():
+                raise ValueError("--registry: no such file; `latchpin device enrol` makes it")
+            registry = Registry(arguments.registry)
+            mosquitto.password_lines(registry, dict.fromkeys(bridges, ""))
+            if arguments.passwords is not None:
+                for name in mosquitto.rewrite_passwords(arguments.passwords, registry, bridges):
+                    print(f"latchpin bridge acl: next: mosquitto_passwd {arguments.passwords} {name}", file=sys.stderr)
+    except ValueError as failure:
+        print(f"latchpin bridge acl: {failure}", file=sys.stderr)
+        return 2
+    except OSError:
+        print(
+            "latchpin bridge acl: --passwords: cannot be read and written; choose a folder that is there and yours",
+            file=sys.stderr,
+        )
+        return 1
+    print(text, end="")
     return 0
 
 

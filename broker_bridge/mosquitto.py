@@ -5,12 +5,11 @@ Not a broker and not a process: `latchpin bridge acl` prints these files, tests 
 
 import dataclasses
 import os
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from broker_bridge.registry import ACL, Registry
+from broker_bridge.registry import ACL, Registry, bridge_grants
 
 # Values of mosquitto.conf: (option, value, why).
 LIMITS = (
@@ -24,6 +23,7 @@ LIMITS = (
     ("persistence", "false", "nothing to keep"),
     ("set_tcp_nodelay", "true", "without it a QoS 1 round trip takes 44 ms"),
 )
+CLIENT_ID_OPTION = "use_username_as_clientid true"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,10 @@ class Listener:
 
 
 def password_lines(registry: Registry, bridges: Mapping[str, str]) -> str:
-    """The password file: every device that may speak, and `bridges` {username: hash as hash_mqtt_password makes it}."""
+    """The password file: every device that may speak, and `bridges` {username: hash as hash_mqtt_password makes it}.
+
+    ValueError: a bridge has the name of a device.
+    """
     if any(registry.get(name) for name in bridges):
         raise ValueError("a bridge has the name of an enrolled device: give the bridge another one")
     lines = [f"{name}:{stored}" for name, stored in sorted(bridges.items())]
@@ -49,13 +52,45 @@ def acl_lines(bridges: Sequence[str] = ("bridge",)) -> str:
     """The ACL file. It names no device: what the file does not grant is denied, and `%u` keeps devices apart."""
     lines = ["# A device: its own topics, by the name that its password proved."]
     lines += [f"pattern {access} {topic}" for access, granted in ACL["device"].items() for topic in granted]
-    for name in bridges:
-        if not re.fullmatch("[a-z0-9-]{1,23}", name):
-            raise ValueError("a bridge's MQTT username is 1 to 23 of a-z, 0-9 and hyphens")
+    for name, granted in bridge_grants(bridges).items():
         lines += ["", "# A bridge replica: every device's topics, the other way round.", f"user {name}"]
-        for access, granted in ACL["bridge"].items():
-            lines += [f"topic {access} {re.sub('^[$]share/[^/]+/', '', topic)}" for topic in granted]
+        lines += [f"topic {access} {topic}" for access, topics in granted.items() for topic in topics]
     return "\n".join(lines) + "\n"
+
+
+def acl_head() -> str:
+    """What to write into mosquitto.conf beside this ACL file, as its comment. The values are those of `configuration`."""
+    options = [
+        "per_listener_settings true",
+        "listener 8883",
+        "certfile, keyfile ...          (TLS is the only way in: no other listener)",
+        "allow_anonymous false",
+        "password_file passwords        (`latchpin bridge acl --help` says how to make it)",
+        "acl_file acl                   (this file)",
+        f"{CLIENT_ID_OPTION}   (so that no client can take over another one's connection)",
+        *(f"{option + ' ' + value:<30} ({why})" for option, value, why in LIMITS),
+    ]
+    return "\n".join(
+        ["# Made by Latchpin. What goes with it in mosquitto.conf (2.0 or newer):", *(f"#   {line}" for line in options), "", ""]
+    )
+
+
+def rewrite_passwords(path: Path, registry: Registry, bridges: Sequence[str]) -> list[str]:
+    """Write the password file again: lines of `bridges` stay, and each enrolled device has one. The bridges without a line.
+
+    Its owner and mode stay: mosquitto reads it under a user of its own.
+
+    ValueError as password_lines; OSError where the file cannot be written.
+    """
+    stored: dict[str, str] = {}
+    before = path.stat() if path.exists() else None
+    if before is not None:
+        stored = dict(line.split(":", 1) for line in path.read_text(encoding="utf-8").splitlines() if ":" in line)
+    mode = before.st_mode & 0o777 if before is not None else 0o600
+    _replace(path, password_lines(registry, {name: stored[name] for name in bridges if name in stored}), mode)
+    if before is not None and os.geteuid() == 0:
+        os.chown(path, before.st_uid, before.st_gid)
+    return [name for name in bridges if name not in stored]
 
 
 def configuration(listener: Listener, passwords: Path, acl: Path, *, user: str | None = None) -> str:
@@ -73,7 +108,7 @@ def configuration(listener: Listener, passwords: Path, acl: Path, *, user: str |
         f"password_file {passwords.resolve()}",
         f"acl_file {acl.resolve()}",
         "# The client id is the proved name: no client can take over another one's connection.",
-        "use_username_as_clientid true",
+        CLIENT_ID_OPTION,
     ]
     for option, value, why in LIMITS:
         lines += [f"# {why}", f"{option} {value}"]

@@ -15,7 +15,7 @@ import secrets
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,6 +48,17 @@ ACL = {
 
 _T = TypeVar("_T")
 _HEAD = b"# Devices that may speak. Written by `latchpin device`; your own comments do not survive its next change.\n\n"
+
+
+def bridge_grants(names: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """{bridge's username: {"write": topics, "read": filters}} of the table, without $share/GROUP/, as brokers compare them.
+
+    ValueError: a name that is none; it could be read as more than a name in a broker's file.
+    """
+    granted = {access: [re.sub("^[$]share/[^/]+/", "", topic) for topic in topics] for access, topics in ACL["bridge"].items()}
+    if not all(re.fullmatch("[a-z0-9-]{1,23}", name) for name in names):
+        raise ValueError("a bridge's MQTT username is 1 to 23 of a-z, 0-9 and hyphens")
+    return {name: granted for name in names}
 
 
 class RegistryError(ValueError):
