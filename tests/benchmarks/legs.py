@@ -10,7 +10,7 @@ from typing import Any
 
 from host_sim.world import micropython_is_here
 from tests.benchmarks import report
-from tests.benchmarks.pairing import MeasuredWorld, Pairing, leg_of
+from tests.benchmarks.pairing import WATCHED, MeasuredWorld, Pairing, leg_of
 from tests.brokers.running import have_mosquitto
 
 # The device's states, in the order in which a pairing passes through them, as legs.
@@ -47,14 +47,14 @@ NOTES = [
 def run(quick: bool) -> dict[str, Any]:
     """Prints a table for each broker and returns its figures."""
     brokers = ["embedded", *(["mosquitto"] if have_mosquitto() and not quick else [])]
-    return {broker: asyncio.run(_measure(broker, 2 if quick else 7)) for broker in brokers}
+    return {broker: asyncio.run(_measure(broker, 1 if quick else 7)) for broker in brokers}
 
 
 async def _measure(broker: str, times: int) -> dict[str, Any]:
     runtimes = [*(["micropython"] if micropython_is_here() else []), "cpython"]
     pairings: dict[str, list[Pairing]] = {runtime: [] for runtime in runtimes}
     with tempfile.TemporaryDirectory(prefix="latchpin-bench-") as folder:
-        async with MeasuredWorld(Path(folder) / "world", "watched.py", broker=broker, runtime=runtimes[0]) as world:
+        async with MeasuredWorld(Path(folder) / "world", WATCHED, broker=broker, runtime=runtimes[0]) as world:
             for number in range(times + 1):
                 for runtime in runtimes:
                     pairing = await world.pair(runtime)

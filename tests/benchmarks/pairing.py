@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from host_sim.world import BOARD, DeviceProcess, World, WorldError
 
 ON_DEVICE = Path(__file__).resolve().parent / "on_device"
+WATCHED, WEIGHED, PLAIN = ON_DEVICE / "watched.py", ON_DEVICE / "weighed.py", BOARD / "main.py"
 WITHIN_S = 20
 
 
@@ -21,11 +22,11 @@ class Pairing(NamedTuple):
 
 
 class MeasuredWorld(World):
-    """A World whose device starts at on_device/`main`, which imports boards/UNIX/main.py and looks on."""
+    """A World whose device starts at `main`: PLAIN is the board's own, WATCHED and WEIGHED import that and look on."""
 
-    def __init__(self, folder: Path, main: str, **options: Any) -> None:
+    def __init__(self, folder: Path, main: Path, **options: Any) -> None:
         super().__init__(folder, **options)
-        self._main = ON_DEVICE / main
+        self.main = main
 
     async def __aenter__(self) -> "MeasuredWorld":
         await super().__aenter__()
@@ -39,11 +40,11 @@ class MeasuredWorld(World):
 
     def _device_command(self) -> tuple[list[str], dict[str, str]]:
         command, environment = super()._device_command()
-        if str(BOARD / "main.py") not in command:
+        if str(PLAIN) not in command:
             raise WorldError("the device's command has changed: see tests/benchmarks/pairing.py")
         if "PYTHONPATH" in environment:
             environment["PYTHONPATH"] += f":{BOARD}"
-        return [str(self._main) if part == str(BOARD / "main.py") else part for part in command], environment
+        return [str(self.main) if part == str(PLAIN) else part for part in command], environment
 
     async def pair(self, runtime: str, heap: str | None = None, within_s: float = WITHIN_S) -> Pairing:
         """Boot an unpaired device on `runtime`, type the PIN, wait for the tool's answer, end it.

@@ -16,7 +16,7 @@ from host_sim.mqtt_broker import read_tap
 from host_sim.world import micropython_is_here
 from latchpin.wire import topics
 from tests.benchmarks import report
-from tests.benchmarks.pairing import MeasuredWorld, leg_of
+from tests.benchmarks.pairing import PLAIN, MeasuredWorld, leg_of
 
 LEGS = ("handshake", "discover", "challenge", "answer", "token", "MCP call")
 ROUNDING_S = 0.002  # the bridge's log cuts its times to milliseconds
@@ -71,7 +71,7 @@ class MeteredWorld(MeasuredWorld):
             as_meter.target = free.getsockname()[1]
         super().__init__(
             folder,
-            "watched.py",
+            PLAIN,
             tap=True,
             device_settings={"broker": {"host": "localhost", "port": device_port, "ca": "broker-ca.der"}},
             as_settings={"listen": f"127.0.0.1:{as_meter.target}"},
