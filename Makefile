@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := tests/peers/node_modules/.installed
 PIN ?=
+BENCH ?=
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +37,7 @@ check: $(STAMP)  ## lint, types and house rules
 	$(BIN)/python -m pytest -q tests/house_rules
 
 bench: $(STAMP)  ## what it costs: time by leg, bytes on the wire, heap and .mpy sizes
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 clean:  ## take away what make made
 	rm -rf $(VENV) tests/peers/node_modules build *.egg-info
