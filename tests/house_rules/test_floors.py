@@ -26,7 +26,21 @@ FLOORS = {
 
 # What MicroPython on a board has, of what the device uses. Everything else is missing there, or must not be used:
 # ssl verifies nothing by default, random is not for keys.
-ON_THE_CHIP = {"asyncio", "binascii", "cryptolib", "errno", "gc", "hashlib", "io", "json", "os", "select", "socket", "struct", "sys"}
+ON_THE_CHIP = {
+    "asyncio",
+    "binascii",
+    "cryptolib",
+    "errno",
+    "gc",
+    "hashlib",
+    "io",
+    "json",
+    "os",
+    "select",
+    "socket",
+    "struct",
+    "sys",
+}
 ON_THE_CHIP |= {"time", "tls", "machine", "network", "micropython", "uctypes", "neopixel"}
 ONLY_HOST = {"device/latchpin/host_engine.py"}
 
@@ -88,7 +102,9 @@ def test_the_device_imports_only_what_a_board_has() -> None:
 
 
 def test_no_certificate_goes_unverified() -> None:
-    word = re.compile(r"= *\w*[.]CERT_NONE|verify=False|check_hostname\s*=\s*False|InsecureRequest|danger_accept|_create_unverified")
+    word = re.compile(
+        r"= *\w*[.]CERT_NONE|verify=False|check_hostname\s*=\s*False|InsecureRequest|danger_accept|_create_unverified"
+    )
     # The one CERT_NONE is CPython's half of a certificate pin, which compares the certificate itself before a byte is sent.
     allowed = {"device/latchpin/host_engine.py"}
     found = {
