@@ -11,7 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from broker_bridge.settings import ConfigurationError
+from broker_bridge.configuration import ConfigurationError
 
 
 class BridgeKey(NamedTuple):

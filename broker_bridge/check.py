@@ -15,10 +15,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from broker_bridge import app, bridge_key, profile
 from broker_bridge.as_client import AsClient
+from broker_bridge.configuration import ConfigurationError
 from broker_bridge.https_client import HttpsClient
 from broker_bridge.refusals import Refused
 from broker_bridge.registry import Registry, RegistryError
-from broker_bridge.settings import ConfigurationError, Resource, Settings
+from broker_bridge.settings import Resource, Settings
 
 # What to do next, by the word that names what is wrong.
 NEXT = {

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from broker_bridge import bridge_key, check, emqx, logs, mosquitto, settings
 from broker_bridge.app import App
+from broker_bridge.configuration import ConfigurationError
 from broker_bridge.registry import Registry, RegistryError
-from broker_bridge.settings import ConfigurationError
 
 EPILOG = """\
 latchpin bridge --config bridge.toml        serve until Ctrl-C or SIGTERM; prints "ready REPLICA" once devices can reach it

@@ -7,6 +7,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 
+from broker_bridge.configuration import address
+
 Numbers = Callable[[], Mapping[str, float]]
 PREFIX = "latchpin_bridge_"
 
@@ -28,8 +30,7 @@ class Operations:
     """Answers GET on `listen` ("127.0.0.1:9700"). `ready` gives "" or the word that says what is missing."""
 
     def __init__(self, listen: str, ready: Callable[[], str], numbers: Numbers) -> None:
-        host, _, port = listen.rpartition(":")
-        self._host, self._port = host.strip("[]"), int(port)
+        self._host, self._port = address(listen)
         self._ready = ready
         self._numbers = numbers
 

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from broker_bridge.configuration import ConfigurationError, lines
 from broker_bridge.oauth_api import Input
-from broker_bridge.settings import ConfigurationError
 from latchpin.wire.errors import NUMBERS
 
 # Names with a meaning of their own in the requests that the bridge makes: no answer of a device may use them
@@ -101,5 +101,4 @@ def load(name: str) -> Profile:
     except tomllib.TOMLDecodeError:
         raise ConfigurationError("authorization_server.profile: the profile is not TOML") from None
     except ValidationError as error:
-        lines = (".".join(str(step) for step in item["loc"]) + ": " + item["msg"] for item in error.errors(include_input=False))
-        raise ConfigurationError("\n".join(f"authorization_server.profile: {line}" for line in lines)) from None
+        raise ConfigurationError(lines("authorization_server.profile", error, [])) from None

@@ -6,33 +6,60 @@ Not for production (there stand mosquitto, EMQX or VerneMQ), and not the protoco
 import argparse
 import asyncio
 import contextlib
-import dataclasses
-import ipaddress
-import re
+import os
 import signal
 import ssl
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, Field, model_validator
+
+from broker_bridge import configuration
+from broker_bridge.configuration import WORDS, ConfigurationError, Listen, PathOf, SecretFile, Section, TlsService, is_loopback
 from broker_bridge.registry import Registry, RegistryError
-from host_sim import toml_file
 from host_sim.mqtt_broker import CONNECT_WITHIN_S, Broker, Client
-from host_sim.toml_file import ConfigurationError
 
 
-@dataclasses.dataclass(frozen=True)
-class Configuration:
+def _for_this_pc(listen: str) -> str:
+    if not is_loopback(listen):
+        raise ValueError(
+            'must be loopback, such as "127.0.0.1:8883": this is a demo broker. For other machines run mosquitto, EMQX or'
+            " VerneMQ; `latchpin bridge acl` prints mosquitto's files"
+        )
+    return listen
+
+
+Username = Annotated[str, Field(pattern="^[a-z0-9-]{1,23}$")]
+
+
+class Bridges(Section):
+    """[bridge]: who may be a bridge, and the password of them all."""
+
+    username: Username | None = None
+    usernames: Annotated[list[Username], WORDS, Field(min_length=1)] | None = None
+    password_file: SecretFile
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "Bridges":
+        if (self.username is None) == (self.usernames is None):
+            raise ValueError("needs either username or usernames")
+        return self
+
+
+class Configuration(TlsService):
     """broker.toml, checked; paths count from its folder."""
 
-    host: str
-    port: int
-    certificate: Path
-    private_key: Path
-    registry: Path
-    bridges: Mapping[str, bytes] = dataclasses.field(repr=False)
-    tap: Path | None = None
+    listen: Annotated[Listen, AfterValidator(_for_this_pc)]
+    registry: PathOf
+    bridge: Bridges
+    tap: PathOf | None = None
+
+    @property
+    def bridges(self) -> dict[str, bytes]:
+        """Password by username."""
+        password = self.bridge.password_file.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
+        return dict.fromkeys(self.bridge.usernames or [self.bridge.username or ""], password)
 
 
 EXAMPLE = """broker.toml:
@@ -55,51 +82,25 @@ Production: mosquitto (`latchpin bridge acl` prints its files), EMQX or VerneMQ.
 
 def load(path: Path) -> Configuration:
     """The configuration in a TOML file, with LATCHPIN_BROKER__KEY on top. Raises ConfigurationError."""
-    table = toml_file.read(path, "LATCHPIN_BROKER")
-    bridge = table.table("bridge")
-    names = bridge.texts("usernames") if bridge.has("usernames") else [bridge.text("username")]
-    if not all(re.fullmatch("[a-z0-9-]{1,23}", name) for name in names):
-        raise bridge.refuse("username", "must be 1 to 23 of a-z, 0-9 and hyphens")
-    password = bridge.file("password_file").read_bytes().removesuffix(b"\n").removesuffix(b"\r")
-    if not password:
-        raise bridge.refuse("password_file", "names an empty file: write a random password into it")
-    host, port = table.address("listen")
-    if not ipaddress.ip_address(host).is_loopback:
-        raise table.refuse(
-            "listen",
-            'must be loopback, such as "127.0.0.1:8883": this is a demo broker. For other machines run mosquitto, EMQX or'
-            " VerneMQ; `latchpin bridge acl` prints mosquitto's files",
-        )
-    bridge.done()
-    found = Configuration(
-        host,
-        port,
-        table.file("certificate"),
-        table.file("private_key"),
-        path.parent / table.text("registry"),
-        dict.fromkeys(names, password),
-        path.parent / table.text("tap") if table.has("tap") else None,
-    )
-    table.done()
-    return found
+    return configuration.load(Configuration, path, "LATCHPIN_BROKER", os.environ, "`latchpin broker --help` shows a whole one")
 
 
-async def serve(configuration: Configuration, until: asyncio.Event, kind: type[Broker] = Broker) -> None:
+async def serve(configured: Configuration, until: asyncio.Event, kind: type[Broker] = Broker) -> None:
     """Listens, prints the ready line, and serves until the event is set. Raises ConfigurationError before it listens."""
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(configuration.certificate, configuration.private_key)
-        registry = Registry(configuration.registry)
+        context.load_cert_chain(configured.certificate, configured.private_key)
+        registry = Registry(configured.registry)
     except (OSError, ssl.SSLError):
         raise ConfigurationError("certificate and private_key are not a pair in PEM: make them again") from None
     except RegistryError as error:
         raise ConfigurationError(str(error)) from None
-    broker = kind(registry, configuration.bridges, configuration.tap)
+    broker = kind(registry, configured.bridges, configured.tap)
     try:
         server = await broker.loop.create_server(
             lambda: Client(broker),
-            configuration.host,
-            configuration.port,
+            configured.host,
+            configured.port,
             ssl=context,
             backlog=1024,
             ssl_handshake_timeout=CONNECT_WITHIN_S,
@@ -108,7 +109,7 @@ async def serve(configuration: Configuration, until: asyncio.Event, kind: type[B
         raise ConfigurationError(f"cannot listen: {error.strerror}; choose another port, or 0 for a free one") from None
     port = server.sockets[0].getsockname()[1]
     broker.log("demo broker", note="loopback only, for this PC; production is mosquitto, EMQX or VerneMQ")
-    host = f"[{configuration.host}]" if ":" in configuration.host else configuration.host
+    host = f"[{configured.host}]" if ":" in configured.host else configured.host
     print(f"ready mqtts://{host}:{port}", flush=True)
     await until.wait()
     server.close()

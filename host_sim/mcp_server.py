@@ -5,9 +5,9 @@ Not for checks of tokens: those stand in access_tokens.py and dpop_layer.py, in 
 
 import argparse
 import asyncio
-import dataclasses
 import json
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -24,12 +24,12 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from host_sim import toml_file
+from broker_bridge import configuration
+from broker_bridge.configuration import WORDS, CaFile, ConfigurationError, HttpsUrl, Scope, TlsService
 from host_sim.access_tokens import AccessTokens, IssuerKeys
 from host_sim.dpop_layer import Admitted, DpopLayer, Proofs
-from host_sim.toml_file import ConfigurationError
 
 # The scope that each tool wants. What stands here is what the gate demands, and what the tool demands again.
 TOOLS = {"whoami": "", "read_led": "led:read", "blink": "led:write"}
@@ -53,44 +53,26 @@ When it listens it prints: ready RESOURCE
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Configuration:
+def _with_path(url: str) -> str:
+    if urlsplit(url).path in ("", "/"):
+        raise ValueError("must have a path, such as /mcp")
+    return url
+
+
+class Configuration(TlsService):
     """mcp.toml, checked."""
 
-    host: str
-    port: int
-    resource: str
-    certificate: Path
-    private_key: Path
-    issuer: str
-    ca: Path | None
-    scopes: list[str]
+    resource: Annotated[HttpsUrl, AfterValidator(_with_path)]
+    issuer: HttpsUrl
+    ca: CaFile | None = None
+    scopes: Annotated[list[Scope], WORDS, Field(min_length=1)]
     dpop_nonces: bool = False
     allow_bearer: bool = False
 
 
 def load(path: Path) -> Configuration:
     """The configuration in a TOML file, with LATCHPIN_MCP__KEY on top. Raises ConfigurationError."""
-    table = toml_file.read(path, "LATCHPIN_MCP")
-    for key in ("resource", "issuer"):
-        parts = urlsplit(table.text(key))
-        if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment or parts.username:
-            raise table.refuse(key, "must be an https:// URL without query and fragment: there is no plaintext mode")
-    if urlsplit(table.text("resource")).path in ("", "/"):
-        raise table.refuse("resource", "must have a path, such as /mcp")
-    found = Configuration(
-        *table.address("listen"),
-        table.text("resource"),
-        table.file("certificate"),
-        table.file("private_key"),
-        table.text("issuer"),
-        table.file("ca") if table.has("ca") else None,
-        table.texts("scopes"),
-        table.flag("dpop_nonces"),
-        table.flag("allow_bearer"),
-    )
-    table.done()
-    return found
+    return configuration.load(Configuration, path, "LATCHPIN_MCP", os.environ, "`latchpin mcp --help` shows a whole one")
 
 
 def caller() -> AccessToken:
@@ -109,12 +91,12 @@ def caller_with(scope: str) -> str:
     return str((token.claims or {}).get("device_id") or token.client_id)
 
 
-def tools(configuration: Configuration) -> MCPServer:
+def tools(configured: Configuration) -> MCPServer:
     """The official SDK's server with the tools of TOOLS, and a verifier that says yes only to what the gate let through."""
     settings = AuthSettings.model_validate(
         {
-            "issuer_url": configuration.issuer,
-            "resource_server_url": configuration.resource,
+            "issuer_url": configured.issuer,
+            "resource_server_url": configured.resource,
             "validate_token_resource": True,
         }
     )
@@ -156,26 +138,26 @@ def _times(count: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
-def build(configuration: Configuration) -> DpopLayer:
+def build(configured: Configuration) -> DpopLayer:
     """The whole application: the gate, and behind it the SDK's."""
-    parts = urlsplit(configuration.resource)
-    hosts = [parts.netloc, f"127.0.0.1:{configuration.port}", f"localhost:{configuration.port}", f"[::1]:{configuration.port}"]
-    app = tools(configuration).streamable_http_app(
+    parts = urlsplit(configured.resource)
+    hosts = [parts.netloc, f"127.0.0.1:{configured.port}", f"localhost:{configured.port}", f"[::1]:{configured.port}"]
+    app = tools(configured).streamable_http_app(
         streamable_http_path=parts.path,
         stateless_http=True,
         json_response=True,
         transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=[f"https://{host}" for host in hosts]),
     )
-    keys = IssuerKeys(configuration.issuer, str(configuration.ca) if configuration.ca else None)
+    keys = IssuerKeys(configured.issuer, str(configured.ca) if configured.ca else None)
     return DpopLayer(
         app,
-        resource=configuration.resource,
-        issuer=configuration.issuer,
-        scopes=configuration.scopes,
+        resource=configured.resource,
+        issuer=configured.issuer,
+        scopes=configured.scopes,
         tools=TOOLS,
-        tokens=AccessTokens(keys, configuration.resource),
-        proofs=Proofs(configuration.resource, configuration.dpop_nonces),
-        allow_bearer=configuration.allow_bearer,
+        tokens=AccessTokens(keys, configured.resource),
+        proofs=Proofs(configured.resource, configured.dpop_nonces),
+        allow_bearer=configured.allow_bearer,
         on_event=log,
     )
 
@@ -224,15 +206,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serves until SIGTERM or Ctrl-C; 0 then, 2 with one line on stderr if it cannot start."""
     try:
-        configuration = load(args.config)
-        try:
-            app = build(configuration)
-        except (OSError, ssl.SSLError):
-            raise ConfigurationError(f"{args.config}: ca must name a file with certificates in PEM") from None
+        configured = load(args.config)
+        app = build(configured)
         config = uvicorn.Config(
             app,
-            ssl_certfile=configuration.certificate,
-            ssl_keyfile=configuration.private_key,
+            ssl_certfile=configured.certificate,
+            ssl_keyfile=configured.private_key,
             ssl_ciphers="ECDHE+AESGCM:ECDHE+CHACHA20",
             log_config=None,
             access_log=False,
@@ -247,14 +226,14 @@ def run(args: argparse.Namespace) -> int:
         # uvicorn raises the signal again when it has shut down: it shall find somebody who is content with that.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        family = socket.AF_INET6 if ":" in configuration.host else socket.AF_INET
+        family = socket.AF_INET6 if ":" in configured.host else socket.AF_INET
         try:
-            listener = socket.create_server((configuration.host, configuration.port), family=family, backlog=256)
+            listener = socket.create_server((configured.host, configured.port), family=family, backlog=256)
         except OSError as error:
             raise ConfigurationError(f"{args.config}: listen: {error.strerror}: choose another port") from None
         logging.basicConfig(level=logging.WARNING, handlers=[_LibraryLines()], force=True)
         with listener:
-            _Server(config, configuration.resource).run(sockets=[listener])
+            _Server(config, configured.resource).run(sockets=[listener])
     except ConfigurationError as error:
         print(f"latchpin mcp: {error}", file=sys.stderr)
         return 2

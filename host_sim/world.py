@@ -409,7 +409,8 @@ class World:
         self._write("acl", mosquitto.acl_lines(sorted(bridges)).encode())
         self._on_notice(
             "Your broker must let bridge and device in, and keep them apart. For mosquitto: use_username_as_clientid true,\n"
-            f"password_file {self.folder}/passwords, acl_file {self.folder}/acl, then SIGHUP. Waiting for the bridge to get in ..."
+            f"password_file {self.folder}/passwords, acl_file {self.folder}/acl, then SIGHUP. Waiting for the bridge to get in"
+            " ..."
         )
 
     def _mosquitto(self, port: int) -> list[str]:

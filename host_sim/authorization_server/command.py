@@ -14,9 +14,9 @@ from pathlib import Path
 
 import uvicorn
 
+from broker_bridge.configuration import ConfigurationError
 from host_sim.authorization_server import admin, app, logs
 from host_sim.authorization_server.clients import Clients
-from host_sim.authorization_server.errors import ConfigurationError
 from host_sim.authorization_server.services import Services, open_services
 from host_sim.authorization_server.settings import Settings, load
 

@@ -6,10 +6,6 @@ Not for texts that quote anything from outside: descriptions are fixed, and thei
 from authlib.oauth2.rfc6749 import OAuth2Error
 
 
-class ConfigurationError(Exception):
-    """The AS cannot start as it is configured. The text names the mend and quotes no secret."""
-
-
 class InvalidSession(OAuth2Error):
     """FiPA-04, section 5.2.2.1: invalid, expired, revoked or otherwise not acceptable; says no more, to nobody."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from joserfc.jwk import ECKey, KeySet
 
-from host_sim.authorization_server.errors import ConfigurationError
+from broker_bridge.configuration import ConfigurationError
 
 
 class Keys:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from host_sim.authorization_server.errors import ConfigurationError
+from broker_bridge.configuration import ConfigurationError
 
 # Each entry lifts the file by one version (PRAGMA user_version). Entries are only ever added.
 _MIGRATIONS = (

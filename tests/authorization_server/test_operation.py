@@ -19,7 +19,7 @@ import httpx2
 import pytest
 import tomli_w
 
-from host_sim.authorization_server.errors import ConfigurationError
+from broker_bridge.configuration import ConfigurationError
 from host_sim.authorization_server.settings import load
 from host_sim.authorization_server.storage import Storage
 from tests.authorization_server import running

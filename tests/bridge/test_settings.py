@@ -12,7 +12,7 @@ import tomli_w
 import trustme
 
 from broker_bridge import bridge_key, profile, settings
-from broker_bridge.settings import ConfigurationError
+from broker_bridge.configuration import ConfigurationError
 
 CANARY = "CANARY-4711"
 

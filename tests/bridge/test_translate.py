@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from broker_bridge import profile, translate
+from broker_bridge.configuration import ConfigurationError
 from broker_bridge.oauth_api import Answer, AuthorizationServerMetadata
 from broker_bridge.refusals import Refused
 from broker_bridge.settings import Resource
@@ -192,7 +193,7 @@ def test_a_pin_is_digits_and_nothing_else(text: str):
 def test_a_profile_cannot_hand_out_a_parameter_of_the_bridges_own(name: str, tmp_path: Path):
     path = tmp_path / "wrong.toml"
     path.write_text(f'[challenge]\ndevice_parameter = "device_id"\n[answers]\n{name} = ".*"\n')
-    with pytest.raises(profile.ConfigurationError, match="itself sends"):
+    with pytest.raises(ConfigurationError, match="itself sends"):
         profile.load(str(path))
 
 
