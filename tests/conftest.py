@@ -5,6 +5,7 @@ Not for worlds, brokers or servers: each folder has its own.
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -23,15 +24,29 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", mark)
 
 
+def must_not_be_skipped(reason: str) -> bool:
+    """True under LATCHPIN_NO_SKIPS (.ci/run); only vectors may be absent, and only where no folder of them is there."""
+    absent = not Path(strangers.environment()["LATCHPIN_VECTORS"]).is_dir()
+    return bool(os.environ.get("LATCHPIN_NO_SKIPS")) and not (absent and "no vectors " in reason)
+
+
+def forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and isinstance(report.longrepr, tuple) and must_not_be_skipped(report.longrepr[2]):
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} must not be skipped here: {report.longrepr[2]}"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Under LATCHPIN_NO_SKIPS (.ci/run) a skip is a failure; only vectors that lie in no package may be absent."""
     report = yield
-    if report.skipped and os.environ.get("LATCHPIN_NO_SKIPS") and isinstance(report.longrepr, tuple):
-        reason = report.longrepr[2]
-        if "no vectors " not in reason:
-            report.outcome = "failed"
-            report.longrepr = f"{item.nodeid} must not be skipped here: {reason}"
+    forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    forbid_skip(report)
     return report
 
 
