@@ -4,6 +4,7 @@ Not for a REPL at the same time: Ctrl-C gives it back.
 """
 
 import asyncio
+import gc
 
 import machine
 
@@ -33,6 +34,7 @@ async def work(Runner, identity, options):
     console = SerialConsole()
     ours = topics.down(identity.device), topics.state(identity.device)
     hands = Hands(identity, options, ours, Journal(), console, [console])
+    gc.threshold(8192)
     radio = asyncio.create_task(Wifi(options.get("wifi", []), identity.device).keep())
     try:
         await Runner(hands, identity, options).run()
@@ -42,7 +44,8 @@ async def work(Runner, identity, options):
 
 def main():
     machine.freq(240_000_000)  # the elliptic curve takes two thirds of the time
-    # The largest first: a small heap has to have room for it in one piece.
+    # The largest first, and what stays close together: a small heap must not fall into pieces.
+    gc.threshold(2048)
     from latchpin.runner import Runner
 
     found = prepare()

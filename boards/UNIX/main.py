@@ -5,8 +5,13 @@ Not a simulation: what runs here is what runs on a chip. `main.py enrol KID:PUBL
 """
 
 import asyncio
+import gc
 import os
 import sys
+
+if hasattr(gc, "threshold"):
+    # What stays lies close together: a heap that is cleaned only when it is full is a heap in pieces.
+    gc.threshold(2048)
 
 try:
     import latchpin  # noqa: F401
@@ -67,6 +72,8 @@ def work():
     ours = topics.down(identity.device), topics.state(identity.device)
     hands = Hands(identity, options, ours, Journal(), console, [console])
     restore = hush()
+    if hasattr(gc, "threshold"):
+        gc.threshold(8192)
     try:
         asyncio.run(Runner(hands, identity, options).run())
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 Not for decisions: every method hands on what it was given to the part that can do it.
 """
 
+from latchpin import runtime
 from latchpin.adapters.mqtt_link import MqttLink
 
 
@@ -18,6 +19,14 @@ class Hands:
         self.load = journal.load
         self.store = journal.store
         self.read_key = keys.read_key
+        # Now, while the heap still has three kilobytes in one piece. Where it fails, the link says why.
+        from latchpin.adapters import tls_stream
+
+        broker = settings["broker"]
+        try:
+            broker["context"] = tls_stream.tls_context(broker.get("pin"), broker.get("ca"))
+        except (OSError, ValueError, MemoryError):
+            pass
 
     def link(self) -> MqttLink:
         """A new connection to the broker, not yet connected. The will says that the device is gone."""
@@ -39,7 +48,11 @@ class Hands:
     async def post(self, url: str, headers: str, body: bytes) -> tuple:
         from latchpin.adapters import https_post  # a device that goes through the bridge never loads it
 
-        return await https_post.post(url, headers, body, self._settings["mcp"])
+        try:
+            return await https_post.post(url, headers, body, self._settings["mcp"])
+        finally:
+            runtime.unload("latchpin.adapters", "https_post")
+            runtime.unload("latchpin.adapters", "tls_stream")
 
     def answer(self, ok: bool, text: str) -> None:
         """The end of a call: shown by the agent already; an application overrides this."""
