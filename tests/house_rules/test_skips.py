@@ -1,4 +1,4 @@
-"""Under LATCHPIN_NO_SKIPS a skip is a failure, wherever it is said; only vectors of strangers may be absent, where none are there.
+"""Under LATCHPIN_NO_SKIPS a skip is a failure, wherever it is said; only vectors may be absent, where no folder of them is there.
 
 Not about which tools there are: .ci/run installs them.
 """
