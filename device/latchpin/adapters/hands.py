@@ -66,5 +66,5 @@ class Hands:
         import time
 
         epoch_s = 946_684_800 if time.gmtime(0)[0] == 2000 else 0
-        year, month, day, hour, minute, second, weekday, _ = time.gmtime(now_s - epoch_s)
+        year, month, day, hour, minute, second, weekday = time.gmtime(now_s - epoch_s)[:7]
         RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
