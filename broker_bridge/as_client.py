@@ -8,7 +8,7 @@ import base64
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urljoin, urlsplit
 
 from pydantic import ValidationError
 
@@ -103,10 +103,13 @@ class AsClient:
 
     async def _authorization_server(self) -> Discovered:
         issuer = self._configured.issuer
-        places = [well_known(issuer, "oauth-authorization-server"), well_known(issuer, "openid-configuration")]
-        fetched = await self._fetch("GET", places[0], {"Accept": "application/json"}, b"", ("dpop-nonce",))
-        if fetched.status == 404:
-            fetched = await self._fetch("GET", places[1], {"Accept": "application/json"}, b"", ("dpop-nonce",))
+        names = ("oauth-authorization-server", "openid-configuration")
+        # RFC 8414, section 5: OpenID Connect appends where RFC 8414 inserts.
+        places = [*(well_known(issuer, name) for name in names), f"{issuer.rstrip('/')}/.well-known/{names[1]}"]
+        fetched = await self._document(places[0])
+        for place in places[1:]:
+            if fetched.status == 404:
+                fetched = await self._document(place)
         if fetched.status != 200:
             raise Refused("try_later", f"metadata_{fetched.status}", 10)
         try:
@@ -116,10 +119,11 @@ class AsClient:
         if metadata.issuer != issuer:  # RFC 8414, section 3.3: identical
             raise Refused("internal", "metadata_issuer")
         self.nonce = nonce_of(fetched) or self.nonce
-        parts = urlsplit(issuer)
         path = self._profile.challenge.path
+        if path.startswith("/"):
+            path = f"https://{urlsplit(issuer).netloc}{path}"
         endpoints = {
-            "challenge": metadata.authorization_challenge_endpoint or (path and f"https://{parts.netloc}{path}"),
+            "challenge": metadata.authorization_challenge_endpoint or (path and urljoin(metadata.token_endpoint, path)),
             "token": metadata.token_endpoint,
             "device_authorization": metadata.device_authorization_endpoint,
             "revocation": metadata.revocation_endpoint,
@@ -128,6 +132,9 @@ class AsClient:
         if any(url and origin(url) not in self._origins for url in endpoints.values()):
             raise Refused("internal", "endpoint_origin")
         return Discovered(metadata, {name: url for name, url in endpoints.items() if url})
+
+    async def _document(self, place: str) -> Fetched:
+        return await self._fetch("GET", place, {"Accept": "application/json"}, b"", ("dpop-nonce",))
 
     async def _resource(self, resource: Resource, https: HttpsClient) -> ResourceMetadata:
         place = well_known(resource.uri, "oauth-protected-resource")

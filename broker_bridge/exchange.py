@@ -149,6 +149,9 @@ class Exchange:
                 return (yield from self._call(message, world, now_s))
             if message.name == "REPORT":
                 return Told(translate.done(message))
+            begun = translate.begin(message, world.profile)
+            if begun is not None:
+                return begun
             answer: Answer = yield translate.to_ask(message, self._device, world.client_id, world.resources, world.profile)
             return translate.to_told(message, answer, world.profile)
         except Refused as refusal:

@@ -7,13 +7,15 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from broker_bridge.configuration import ConfigurationError, lines
 from broker_bridge.oauth_api import Input
+from latchpin.wire import messages
 from latchpin.wire.errors import NUMBERS
+from latchpin.wire.messages import INPUT_KINDS
 
 # Names with a meaning of their own in the requests that the bridge makes: no answer of a device may use them
 # (IANA "OAuth Parameters", as far as they go into a request of ours).
@@ -43,11 +45,14 @@ class Part(BaseModel):
 
 
 class Challenge(Part):
-    path: Annotated[str, Field(pattern=r"^(/[\x21-\x7e]*)?$")] = ""
+    """`path`: on the issuer's origin, or beside the token endpoint where it has no slash. `begin`: asked before the AS is."""
+
+    path: Annotated[str, Field(pattern=r"^(/[\x21-\x7e]*|[a-z][a-z0-9_-]*)?$")] = ""
     device_parameter: Parameter | Literal[""] = ""
     first: dict[Parameter, Word] = {}
     every: dict[Parameter, Word] = {}
     repeat: list[Literal["client_id", "scope", "resource"]] = []
+    begin: list[Input] = []
 
 
 class Members(Part):
@@ -61,13 +66,24 @@ class Members(Part):
 
 
 class Ask(Part):
-    """These `inputs` are wanted when the answer's `member` is there and not false."""
+    """These `inputs` are wanted when the answer's `member` is there and not false, or when its error code is `error`."""
 
-    member: str
-    inputs: list[Input]
+    member: str = ""
+    error: str = ""
+    inputs: Annotated[list[Input], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_sign(self) -> "Ask":
+        if bool(self.member) == bool(self.error):
+            raise ValueError("needs either member or error")
+        return self
+
+    def wanted(self, error: str, content: dict[str, Any]) -> bool:
+        return error == self.error if self.error else content.get(self.member) not in (None, False)
 
 
 class Profile(Part):
+    omit: list[Literal["resource"]] = []
     challenge: Challenge = Challenge()
     answers: dict[Parameter, Annotated[str, AfterValidator(_regular)]] = {}
     members: Members = Members()
@@ -82,6 +98,11 @@ class Profile(Part):
         for code in (*self.reasons.values(), *self.errors.values()):
             if code != "ask" and code not in NUMBERS:
                 raise ValueError("[reasons] and [errors] lead to ask or to a code of device/latchpin/wire/errors.py")
+        inputs = [self.challenge.begin, *(ask.inputs for ask in self.asks)]
+        if any(item.name not in self.answers or item.kind not in INPUT_KINDS for listed in inputs for item in listed):
+            raise ValueError("an input has a name that is not in [answers], or a kind that is none of " + ", ".join(INPUT_KINDS))
+        if any(len(listed) > messages.limit("inputs") for listed in inputs):
+            raise ValueError("more inputs at once than a device is told of")
         return self
 
 

@@ -73,6 +73,10 @@ _FORMS_OF = {
     "code_verifier": r"[A-Za-z0-9._~-]{43,128}",  # RFC 7636, section 4.1
     "dpop": r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+",  # RFC 7515, section 7.1
 }
+# What the bridge hands out as auth_session while the AS has not been asked yet: the device's own code_challenge comes back in it,
+# so that nothing is kept here.
+BEGIN = "begin."
+_BEGUN = re.compile(re.escape(BEGIN) + "(" + _FORMS_OF["code_challenge"] + ")")
 _SHAPES = {name: re.compile(form) for name, form in _FORMS_OF.items()}
 
 
@@ -115,18 +119,39 @@ def to_ask(message: Message, device: str, client_id: str, resources: list[Resour
     device: the id that the session proved. Raises Refused: not a request that could be right.
     """
     form = _FORMS[message.name](message, client_id, resources, profile)
+    for name in profile.omit:
+        form.pop(name, None)
     named = profile.challenge.device_parameter
     if named and message.name in ("CHALLENGE", "DEVICE_CODE"):
         form[named] = device
     return Ask(ENDPOINTS[message.name], form, checked(message, "dpop"))
 
 
+def begin(message: Message, profile: Profile) -> Told | None:
+    """What a device is asked before the AS is, where the AS wants answers in its first request already. Raises Refused."""
+    if message.name != "CHALLENGE" or not profile.challenge.begin:
+        return None
+    challenge = checked(message, "code_challenge") if message.get("auth_session") is None else _begun(message, profile)
+    if challenge is None or message.get("answers"):
+        return None
+    inputs = [_input(item, profile) for item in profile.challenge.begin]
+    return Told(_reply("PROMPT", message, {"auth_session": BEGIN + challenge, "inputs": inputs}))
+
+
+def _begun(message: Message, profile: Profile) -> str | None:
+    """The code_challenge of a session that the AS does not know yet."""
+    found = _BEGUN.fullmatch(message.get("auth_session") or "") if profile.challenge.begin else None
+    return found[1] if found else None
+
+
 def _challenge(message: Message, client_id: str, resources: list[Resource], profile: Profile) -> dict[str, str]:
     said = {"client_id": client_id, **_scope_and_resource(message, resources)}
     form = dict(profile.challenge.every)
-    auth_session = checked(message, "auth_session")
-    if auth_session is None:
-        challenge = checked(message, "code_challenge")
+    auth_session, challenge = checked(message, "auth_session"), _begun(message, profile)
+    if auth_session is None or challenge is not None:
+        challenge = challenge or checked(message, "code_challenge")
+        if any(item.name not in (message.get("answers") or {}) for item in profile.challenge.begin):
+            raise Refused("invalid", "answer_missing")
         if challenge is None:
             raise Refused("invalid", "no_code_challenge")
         form.update(profile.challenge.first, **said, code_challenge=challenge, code_challenge_method="S256")
@@ -203,6 +228,8 @@ def to_told(message: Message, answer: Answer, profile: Profile) -> Told:
         raise Refused("internal", f"as_{answer.status}")
     refusal = _words(oauth_api.Refusal, answer)
     code = profile.errors.get(refusal.error) if message.name == "CHALLENGE" else None
+    if message.name in ONLY["insufficient_authorization"] and any(ask.error == refusal.error for ask in profile.asks):
+        code = ASK
     if code is None and message.name in ONLY.get(refusal.error, (message.name,)):
         code = ERRORS.get(refusal.error)
     if code is None:
@@ -257,12 +284,13 @@ def _asked(message: Message, answer: Answer, refusal: oauth_api.Refusal, profile
         raise Refused("internal", "as_reason_unknown")
     if code != ASK:
         return _refusal(message, code, code, answer, refusal, profile)
-    auth_session = refusal.auth_session or message.get("auth_session")
-    if auth_session is None:
+    known = None if _begun(message, profile) else message.get("auth_session")
+    auth_session = refusal.auth_session or known
+    if auth_session is None or (profile.challenge.begin and auth_session.startswith(BEGIN)):
         raise Refused("internal", "as_without_auth_session")
     fields = {
         "auth_session": auth_session,
-        "inputs": _inputs(content, profile),
+        "inputs": _inputs(refusal.error, content, profile),
         "message": _text(content.get(members.message), "message"),
         "tries_left": _number(content.get(members.tries_left), "tries_left"),
         "ttl_s": _number(content.get(members.ttl), "ttl_s"),
@@ -271,7 +299,7 @@ def _asked(message: Message, answer: Answer, refusal: oauth_api.Refusal, profile
     return Told(_reply("PROMPT", message, fields))
 
 
-def _inputs(content: dict[str, Any], profile: Profile) -> list[dict[str, Any]]:
+def _inputs(error: str, content: dict[str, Any], profile: Profile) -> list[dict[str, Any]]:
     listed = content.get(profile.members.inputs) if profile.members.inputs else None
     if listed is not None:
         if not isinstance(listed, list) or len(listed) > messages.limit("inputs"):
@@ -281,7 +309,7 @@ def _inputs(content: dict[str, Any], profile: Profile) -> list[dict[str, Any]]:
         except ValidationError:
             raise Refused("internal", "as_inputs") from None
     else:
-        wanted = [item for ask in profile.asks if content.get(ask.member) not in (None, False) for item in ask.inputs]
+        wanted = [item for ask in profile.asks if ask.wanted(error, content) for item in ask.inputs]
         if not wanted:
             raise Refused("internal", "as_asks_nothing_known")
     return [_input(item, profile) for item in wanted]

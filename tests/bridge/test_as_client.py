@@ -355,7 +355,7 @@ def test_well_known_goes_before_the_path(url: str, place: str):
 
 def test_a_profile_says_where_the_challenge_endpoint_is_when_metadata_do_not(server: Foreign):
     del server.metadata["authorization_challenge_endpoint"]
-    words = profile.load(os.fspath(Path(__file__).with_name("appendix_b.toml")))
+    words = profile.load("appendix-b")
     assert with_client(server, metadata, words=words).endpoints["challenge"] == f"{server.origin}/authorize-challenge"
     assert "challenge" not in with_client(server, metadata).endpoints
     assert refused(server, post).why == "endpoint_absent"

@@ -20,7 +20,8 @@ from tests.bridge.driver import message
 from tests.bridge.foreign import PIN_INPUT, prompt
 
 REFERENCE = profile.load("reference")
-APPENDIX_B = profile.load(str(Path(__file__).with_name("appendix_b.toml")))
+APPENDIX_B = profile.load("appendix-b")
+JANSSEN = profile.load("janssen")
 RESOURCES = [
     Resource(uri="https://mcp.example/mcp", scopes=["led:read", "led:read led:write"]),
     Resource(uri="https://door.example/mcp", scopes=["door:open"]),
@@ -98,15 +99,16 @@ def test_a_follow_up_says_its_auth_session_and_answers_and_repeats_what_the_prof
     }
     follow_up["answers"] = {"otp": "123456"}
     assert ask("CHALLENGE", APPENDIX_B, **follow_up).form == {
-        "use_auth_session": "true",
         "auth_session": "session-1",
         "otp": "123456",
     }
 
 
 def test_a_profile_adds_its_words_to_the_first_request_only_where_it_says_so():
-    form = ask("CHALLENGE", APPENDIX_B, **CHALLENGE).form
-    assert form["acr_values"] == "urn:example:otp" and form["use_auth_session"] == "true"
+    form = ask("CHALLENGE", APPENDIX_B, **CHALLENGE, answers={"username": "alice"}).form
+    assert form["response_type"] == "code" and form["username"] == "alice"
+    form = ask("CHALLENGE", JANSSEN, **CHALLENGE).form
+    assert form["acr_values"] == "latchpin" and form["use_auth_session"] == "true"
     assert "response_type" not in form and "device_id" not in form and form["scope"] == "led:read led:write"
 
 
@@ -245,8 +247,8 @@ def test_a_server_in_trouble_is_asked_later(status: int):
 
 
 def test_a_profile_names_error_codes_of_its_own_at_the_challenge_endpoint_only():
-    assert error(told("CHALLENGE", 401, {"error": "otp_wrong", "auth_session": "s"}, APPENDIX_B)) == "wrong_answer"
-    assert refusal("TOKEN", 401, {"error": "otp_wrong"}, APPENDIX_B).why == "as_error_unknown"
+    assert error(told("CHALLENGE", 401, {"error": "username_or_otp_invalid", "auth_session": "s"}, JANSSEN)) == "wrong_answer"
+    assert refusal("TOKEN", 401, {"error": "username_or_otp_invalid"}, JANSSEN).why == "as_error_unknown"
 
 
 def test_the_text_of_an_error_never_reaches_the_device():
