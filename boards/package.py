@@ -10,7 +10,7 @@ from latchpin import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVICE = ROOT / "device"
-NOT_FOR_BOARDS = ("latchpin/host_engine.py",)
+NOT_FOR_BOARDS = ("latchpin/host_engine.py", "latchpin/wire/bridge_side.py")
 
 
 def files() -> list[str]:

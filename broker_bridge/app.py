@@ -28,8 +28,8 @@ from broker_bridge.registry import Registry
 from broker_bridge.relay import Relay
 from broker_bridge.settings import Settings
 from latchpin import __version__
-from latchpin.wire import messages, topics
-from latchpin.wire.errors import CODES
+from latchpin.wire import bridge_side, messages
+from latchpin.wire.bridge_side import CODES
 
 FRAME_EXPIRY_S = 10  # a device waits 5 s for a reply, asks once more, and then takes the replica for dead
 REGISTRY_EVERY_S = 2
@@ -69,7 +69,7 @@ class App:
         responder = Responder(settings.identity.kid, key.private, key.public)
         registry = Registry(settings.registry.file)
         self._devices = Devices(registry, responder, self.replica, settings.limits, os.urandom, logs.line)
-        filters = [topics.SHARED_HELLO, topics.replica_filter(self.replica)]
+        filters = [bridge_side.SHARED_HELLO, bridge_side.replica_filter(self.replica)]
         self._broker = BrokerClient(login(settings), filters, self._on_publish, SystemRandom(), self._on_ready)
         self._running: set[asyncio.Task[None]] = set()
         self._unadmitted: list[Callable[[], None]] = []
@@ -124,7 +124,7 @@ class App:
             if isinstance(came, Opened):
                 self._begin(came)
             elif came is not None:
-                self._broker.publish(topics.down(came[0]), came[1], FRAME_EXPIRY_S)
+                self._broker.publish(bridge_side.down(came[0]), came[1], FRAME_EXPIRY_S)
         except Exception as failure:
             # A defect of ours must not become a way to stop the bridge from outside.
             logs.line("defect", logging.ERROR, failure, step="take")
@@ -202,12 +202,14 @@ class App:
         logs.line("request", level, **members, code=told.why, status=told.message.get("status"), ms=ms)
         if not live.exchange.closed and not live.keyed.over(int(time.monotonic() - live.born_s)):
             frame, _ = live.keyed.seal(plaintext, entry.answers)
-            self._broker.publish(topics.down(live.device), frame, FRAME_EXPIRY_S)
+            self._broker.publish(bridge_side.down(live.device), frame, FRAME_EXPIRY_S)
 
     def _show(self, live: Live, message: messages.Message) -> None:
-        # repr masks what messages.py calls secret; a canary in each of those fields is looked for by a test.
+        # `shown` masks what messages.py calls secret; a canary in each of those fields is looked for by a test.
         if logs.debugging():
-            logs.line("message", logging.DEBUG, rid=message["rid"][:4].hex(), device=live.device, decoded=repr(message))
+            logs.line(
+                "message", logging.DEBUG, rid=message["rid"][:4].hex(), device=live.device, decoded=bridge_side.shown(message)
+            )
 
     async def _housekeeping(self) -> None:
         seconds = 0

@@ -13,13 +13,14 @@ from broker_bridge.handshake import Responder, Started
 from broker_bridge.limits import Bucket
 from broker_bridge.registry import Registry, RegistryError
 from broker_bridge.settings import Limits
-from latchpin.wire import cbor, edhoc, session, topics
+from latchpin.wire import bridge_side, cbor, edhoc, session
+from latchpin.wire.bridge_side import is_request
 from latchpin.wire.errors import PeerError
-from latchpin.wire.messages import Message, is_request, unpack
+from latchpin.wire.messages import Message, unpack
 
 PENDING_S = 30
 HINT_EVERY_S = 2
-REFUSAL = edhoc.pack_step(0)
+REFUSAL = bridge_side.pack_step(0)
 
 Log = Callable[..., None]
 
@@ -100,8 +101,8 @@ class Devices:
     def take(self, topic: str, payload: bytes, now_s: float) -> tuple[str, bytes] | Opened | None:
         """What a frame leads to: (device, payload) to publish on its `down`, an Opened request, or nothing."""
         self.counts["frames"] += 1
-        parsed = topics.parse(topic)
-        if parsed is None or parsed[1] not in (topics.HELLO, topics.UP) or parsed[2] not in (None, self._replica):
+        parsed = bridge_side.parse(topic)
+        if parsed is None or parsed[1] not in (bridge_side.HELLO, bridge_side.UP) or parsed[2] not in (None, self._replica):
             return self._drop("foreign_topic")
         device = parsed[0]
         known = self._registry.get(device)
@@ -112,12 +113,12 @@ class Devices:
             return self._drop("flood")
         try:
             decoded: Any = cbor.decode(payload)
-            if parsed[1] == topics.UP and isinstance(decoded, list) and len(decoded) == 3:
+            if parsed[1] == bridge_side.UP and isinstance(decoded, list) and len(decoded) == 3:
                 return self._sealed(device, session.parse(decoded), speaker, now_s)
             number, parts = edhoc.unpack_step(decoded)
         except PeerError:
             return self._drop("malformed")
-        if (number, parsed[1]) not in ((1, topics.HELLO), (3, topics.UP)):
+        if (number, parsed[1]) not in ((1, bridge_side.HELLO), (3, bridge_side.UP)):
             return self._drop("out_of_turn")
         if number == 3:
             return self._message_3(device, parts[0], speaker, now_s)
@@ -180,7 +181,7 @@ class Devices:
         self._discard(device)
         while len(self._pending) >= self._limits.pending_handshakes:
             self._discard(next(iter(self._pending)))
-        step_2 = edhoc.pack_step(2, started.message_2, self._replica)
+        step_2 = bridge_side.pack_step(2, started.message_2, self._replica)
         self._pending[device] = _Pending(message_1, started, step_2, now_s)
         self._log("handshake", rid=rid, device=device, step="hello", outcome="answered")
         return device, step_2
@@ -206,7 +207,7 @@ class Devices:
             self._log("handshake", rid=pending.rid, device=device, step="proof", outcome="refused", code=code)
             return self._hint(device, speaker, now_s, "handshake_failed")
         pending.message_3 = message_3
-        pending.step_4 = edhoc.pack_step(4, message_4)
+        pending.step_4 = bridge_side.pack_step(4, message_4)
         pending.live = self._by_sid[keyed.sid] = Live(device, public, keyed, now_s)
         self.counts["handshakes"] += 1
         self._log("handshake", rid=pending.rid, device=device, step="proof", outcome="keyed")

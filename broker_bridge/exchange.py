@@ -14,7 +14,7 @@ from broker_bridge.refusals import Refused
 from broker_bridge.settings import Resource
 from broker_bridge.translate import Ask, Told
 from latchpin.wire import messages
-from latchpin.wire.errors import NUMBERS
+from latchpin.wire.bridge_side import NUMBERS
 from latchpin.wire.messages import Message
 
 BLOCK_BYTES = 3072

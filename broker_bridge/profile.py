@@ -13,9 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from broker_bridge.configuration import ConfigurationError, lines
 from broker_bridge.oauth_api import Input
-from latchpin.wire import messages
-from latchpin.wire.errors import NUMBERS
-from latchpin.wire.messages import INPUT_KINDS
+from latchpin.wire import bridge_side
+from latchpin.wire.bridge_side import INPUT_KINDS, NUMBERS
 
 # Names with a meaning of their own in the requests that the bridge makes: no answer of a device may use them
 # (IANA "OAuth Parameters", as far as they go into a request of ours).
@@ -101,7 +100,7 @@ class Profile(Part):
         inputs = [self.challenge.begin, *(ask.inputs for ask in self.asks)]
         if any(item.name not in self.answers or item.kind not in INPUT_KINDS for listed in inputs for item in listed):
             raise ValueError("an input has a name that is not in [answers], or a kind that is none of " + ", ".join(INPUT_KINDS))
-        if any(len(listed) > messages.limit("inputs") for listed in inputs):
+        if any(len(listed) > bridge_side.limit("inputs") for listed in inputs):
             raise ValueError("more inputs at once than a device is told of")
         return self
 

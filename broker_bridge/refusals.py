@@ -3,11 +3,11 @@
 Not for texts from outside: both come from closed lists, so neither can carry one.
 """
 
-from latchpin.wire.errors import NUMBERS
+from latchpin.wire.bridge_side import NUMBERS
 
 
 class Refused(Exception):
-    """The request ends here. `code` is one of latchpin.wire.errors.NUMBERS, `why` a fixed word for the operator's log."""
+    """The request ends here. `code` is one of latchpin.wire.bridge_side.NUMBERS, `why` a fixed word for the operator's log."""
 
     def __init__(self, code: str, why: str, retry_after_s: int | None = None) -> None:
         assert code in NUMBERS

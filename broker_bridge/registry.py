@@ -22,7 +22,7 @@ from typing import TypeVar
 import tomli_w
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from latchpin.wire import topics
+from latchpin.wire import bridge_side, topics
 
 # mosquitto's password file: $7$ITERATIONS$SALT$HASH, PBKDF2-HMAC-SHA-512 (mosquitto 2.0, src/password_mosq.c).
 # 101 is its own default; the passwords are 128-bit random texts, so that a higher count buys nothing.
@@ -42,7 +42,7 @@ ACL = {
     },
     "bridge": {
         "write": ("latchpin/1/+/down",),
-        "read": (topics.SHARED_HELLO, "latchpin/1/+/up/+", "latchpin/1/+/state"),
+        "read": (bridge_side.SHARED_HELLO, "latchpin/1/+/up/+", "latchpin/1/+/state"),
     },
 }
 

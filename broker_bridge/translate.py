@@ -14,13 +14,13 @@ from broker_bridge.oauth_api import Answer, AuthorizationServerMetadata
 from broker_bridge.profile import Profile
 from broker_bridge.refusals import Refused
 from broker_bridge.settings import Resource
-from latchpin.wire import messages
-from latchpin.wire.errors import NUMBERS
-from latchpin.wire.messages import CHECKS, INPUT_KINDS, Message
+from latchpin.wire import bridge_side
+from latchpin.wire.bridge_side import CHECKS, INPUT_KINDS, NUMBERS
+from latchpin.wire.messages import Message
 
 _Words = TypeVar("_Words", bound=oauth_api.Words)
 
-_limit = functools.cache(messages.limit)
+_limit = functools.cache(bridge_side.limit)
 
 ASK = "ask"
 MOST_LABEL = 40
@@ -302,7 +302,7 @@ def _asked(message: Message, answer: Answer, refusal: oauth_api.Refusal, profile
 def _inputs(error: str, content: dict[str, Any], profile: Profile) -> list[dict[str, Any]]:
     listed = content.get(profile.members.inputs) if profile.members.inputs else None
     if listed is not None:
-        if not isinstance(listed, list) or len(listed) > messages.limit("inputs"):
+        if not isinstance(listed, list) or len(listed) > bridge_side.limit("inputs"):
             raise Refused("internal", "as_inputs")
         try:
             wanted = [oauth_api.Input.model_validate(item) for item in listed]
@@ -327,7 +327,7 @@ def _input(item: oauth_api.Input, profile: Profile) -> dict[str, Any]:
         "max": item.max,
         "check": None if item.check is None else CHECKS.index(item.check),
         "label": _cut(item.label, 40),
-        "choices": None if item.choices is None else [_cut(choice, messages.MAX_CHOICE) or "?" for choice in item.choices],
+        "choices": None if item.choices is None else [_cut(choice, bridge_side.MAX_CHOICE) or "?" for choice in item.choices],
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -352,7 +352,7 @@ def _error(message: Message, code: str, why: str, **fields: Any) -> Told:
 def _reply(name: str, message: Message, fields: dict[str, Any]) -> Message:
     kept = {field: value for field, value in fields.items() if value is not None}
     for field, value in kept.items():
-        if isinstance(value, str) and len(value.encode()) > messages.limit(field):
+        if isinstance(value, str) and len(value.encode()) > bridge_side.limit(field):
             raise Refused("internal", f"as_too_long_{field}")
     return Message(name, {"rid": message["rid"], **kept})
 
@@ -365,11 +365,11 @@ def _words(model: type[_Words], answer: Answer) -> _Words:
 
 
 def _number(value: object, field: str) -> int | None:
-    return min(value, messages.limit(field)) if type(value) is int and value >= 0 else None
+    return min(value, bridge_side.limit(field)) if type(value) is int and value >= 0 else None
 
 
 def _text(value: object, field: str) -> str | None:
-    return _cut(value, messages.limit(field)) if isinstance(value, str) else None
+    return _cut(value, bridge_side.limit(field)) if isinstance(value, str) else None
 
 
 def _cut(text: str | None, most_bytes: int) -> str | None:

@@ -22,6 +22,7 @@ package(
         "adapters/mqtt_opening.py",
         "adapters/serial_console.py",
         "adapters/settings.py",
+        "adapters/stream.py",
         "adapters/tls_stream.py",
         "adapters/wifi.py",
         "agent/__init__.py",

@@ -20,7 +20,8 @@ from latchpin.adapters import settings as adapters_settings
 from latchpin.agent.conversation import Conversation
 from latchpin.runtime import random_bytes
 from latchpin.wire import messages, topics
-from latchpin.wire.errors import CODES, PeerError
+from latchpin.wire.bridge_side import CODES
+from latchpin.wire.errors import PeerError
 
 WAIT_S = 10
 
@@ -151,7 +152,7 @@ class _Checkup:
 
     def _subscription(self) -> str:
         assert self._client is not None
-        self._client.subscribe(topics.down(self._identity.device), qos=1)
+        self._client.subscribe(topics.topic(self._identity.device, "down"), qos=1)
         reason = self._event("subscribe")
         if reason.is_failure:
             raise Failed(f"refused: {reason}")

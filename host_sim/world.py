@@ -378,6 +378,11 @@ class World:
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         if self.runtime == "cpython":
             return [sys.executable, str(BOARD / "main.py")], {**environment, "PYTHONPATH": str(code), "PYTHONUNBUFFERED": "1"}
+        if self._code is not None:
+            # As on a board: the heap keeps the path of each module.
+            lib = self.folder / "device" / "lib"
+            shutil.copytree(self._code, lib, dirs_exist_ok=True)
+            code = Path("lib")
         binary = Path(sys.executable).parent / "micropython"
         heap = ["-X", f"heapsize={self._heap}"] if self._heap else []
         return [str(binary), *heap, str(BOARD / "main.py")], {**environment, "MICROPYPATH": f"{code}:{BOARD}:.frozen"}

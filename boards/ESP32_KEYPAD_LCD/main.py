@@ -4,7 +4,6 @@ Not for a REPL at the same time: Ctrl-C gives it back.
 """
 
 import asyncio
-import gc
 
 import machine
 import pins
@@ -31,7 +30,7 @@ def prepare():
     except settings.SettingsError as error:
         return None, Notice("Set-up", str(error))
     finally:
-        runtime.unload("latchpin.adapters", "settings")
+        runtime.make_room("latchpin.adapters.settings", "latchpin.adapters.tls_stream")
 
 
 def screens():
@@ -54,7 +53,6 @@ async def complain(notice):
 
 async def work(Runner, identity, options):
     """The device at work, until Ctrl-C."""
-    from latchpin.adapters.flash_journal import Journal
     from latchpin.adapters.hands import Hands
     from latchpin.adapters.keypad_matrix import KeypadMatrix
     from latchpin.adapters.wifi import Wifi
@@ -64,9 +62,8 @@ async def work(Runner, identity, options):
         [machine.Pin(number, machine.Pin.OPEN_DRAIN, value=1) for number in pins.KEYPAD_ROWS],
         [machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP) for number in pins.KEYPAD_COLUMNS],
     )
-    ours = topics.down(identity.device), topics.state(identity.device)
-    hands = Hands(identity, options, ours, Journal(), keypad, screens())
-    gc.threshold(8192)
+    ours = topics.topic(identity.device, "down"), topics.topic(identity.device, "state")
+    hands = Hands(identity, options, ours, keypad, screens())
     radio = asyncio.create_task(Wifi(options.get("wifi", []), identity.device).keep())
     try:
         await Runner(hands, identity, options).run()
@@ -76,8 +73,6 @@ async def work(Runner, identity, options):
 
 def main():
     machine.freq(240_000_000)  # the elliptic curve takes two thirds of the time
-    # The largest first, and what stays close together: a small heap must not fall into pieces.
-    gc.threshold(2048)
     from latchpin.runner import Runner
 
     found, notice = prepare()

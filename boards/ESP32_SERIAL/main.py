@@ -4,7 +4,6 @@ Not for a REPL at the same time: Ctrl-C gives it back.
 """
 
 import asyncio
-import gc
 
 import machine
 
@@ -20,21 +19,19 @@ def prepare():
         print("[Set-up] " + str(error))
         return None
     finally:
-        runtime.unload("latchpin.adapters", "settings")
+        runtime.make_room("latchpin.adapters.settings", "latchpin.adapters.tls_stream")
 
 
 async def work(Runner, identity, options):
     """The device at work, until Ctrl-C."""
-    from latchpin.adapters.flash_journal import Journal
     from latchpin.adapters.hands import Hands
     from latchpin.adapters.serial_console import SerialConsole
     from latchpin.adapters.wifi import Wifi
     from latchpin.wire import topics
 
     console = SerialConsole()
-    ours = topics.down(identity.device), topics.state(identity.device)
-    hands = Hands(identity, options, ours, Journal(), console, [console])
-    gc.threshold(8192)
+    ours = topics.topic(identity.device, "down"), topics.topic(identity.device, "state")
+    hands = Hands(identity, options, ours, console, [console])
     radio = asyncio.create_task(Wifi(options.get("wifi", []), identity.device).keep())
     try:
         await Runner(hands, identity, options).run()
@@ -44,8 +41,6 @@ async def work(Runner, identity, options):
 
 def main():
     machine.freq(240_000_000)  # the elliptic curve takes two thirds of the time
-    # The largest first, and what stays close together: a small heap must not fall into pieces.
-    gc.threshold(2048)
     from latchpin.runner import Runner
 
     found = prepare()

@@ -5,13 +5,9 @@ Not a simulation: what runs here is what runs on a chip. `main.py enrol KID:PUBL
 """
 
 import asyncio
-import gc
 import os
 import sys
 
-if hasattr(gc, "threshold"):
-    # What stays lies close together: a heap that is cleaned only when it is full is a heap in pieces.
-    gc.threshold(2048)
 
 try:
     import latchpin  # noqa: F401
@@ -53,8 +49,7 @@ def prepare():
     try:
         return settings.load()
     finally:
-        if runtime.MICROPYTHON:
-            runtime.unload("latchpin.adapters", "settings")
+        runtime.make_room("latchpin.adapters.settings", "latchpin.adapters.tls_stream")
 
 
 def work():
@@ -63,17 +58,14 @@ def work():
     from latchpin.runner import Runner
 
     identity, options = prepare()
-    from latchpin.adapters.flash_journal import Journal
     from latchpin.adapters.hands import Hands
     from latchpin.adapters.serial_console import SerialConsole
     from latchpin.wire import topics
 
     console = SerialConsole()
-    ours = topics.down(identity.device), topics.state(identity.device)
-    hands = Hands(identity, options, ours, Journal(), console, [console])
+    ours = topics.topic(identity.device, "down"), topics.topic(identity.device, "state")
+    hands = Hands(identity, options, ours, console, [console])
     restore = hush()
-    if hasattr(gc, "threshold"):
-        gc.threshold(8192)
     try:
         asyncio.run(Runner(hands, identity, options).run())
     except KeyboardInterrupt:

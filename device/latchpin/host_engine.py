@@ -36,7 +36,7 @@ def const(value):
     return value
 
 
-def unload(package: str, module: str) -> None:
+def make_room(*unneeded: str) -> None:
     """Nothing: here memory is cheap, and a module that somebody imported stays the same."""
 
 
@@ -106,7 +106,7 @@ def _private(private: bytes) -> ec.EllipticCurvePrivateKey:
 
 
 class LinkError(OSError):
-    """The counterpart of the one in runtime.py."""
+    """The counterpart of the one in adapters/stream.py."""
 
     def __init__(self, code: str, text: str, reason: int | None = None):
         super().__init__(code, text)
@@ -168,7 +168,7 @@ async def open_tls(host: str, port: int, server_name: str, context, first: bytes
 
 
 async def close_stream(writer: asyncio.StreamWriter) -> None:
-    """The counterpart of the one in runtime.py."""
+    """The counterpart of the one in adapters/stream.py."""
     writer.close()
     with contextlib.suppress(OSError, TimeoutError):
         await asyncio.wait_for(writer.wait_closed(), 2)

@@ -7,10 +7,11 @@ import asyncio
 
 from latchpin import runtime
 from latchpin.agent.agent import Agent
-from latchpin.agent.events import EXPIRY_S, Event
+from latchpin.agent.events import Event
 from latchpin.runtime import const
 
 _CALM_MS = const(3_600_000)
+_EXPIRY_S = const(10)
 
 
 class Runner:
@@ -53,6 +54,8 @@ class Runner:
                 while self._events:
                     for effect in self.agent.handle(self._events.pop(0), self.now_ms()):
                         self._carry_out(effect)
+                    effect = None
+                    runtime.make_room()
                 due_ms = self.agent.deadline_ms
                 wait_ms = _CALM_MS if due_ms is None else min(_CALM_MS, due_ms - self.now_ms())
                 try:
@@ -118,7 +121,7 @@ class Runner:
             while self._outbox:
                 message = self._outbox.pop(0)
                 try:
-                    await link.publish(message.topic, message.payload, False, EXPIRY_S)
+                    await link.publish(message.topic, message.payload, False, _EXPIRY_S)
                 except OSError as error:
                     # The receiver of this link learns of the loss too, and reports it once, with this reason.
                     self._refusal = error

@@ -19,8 +19,14 @@ def sha256(data: bytes) -> bytes:
 
 
 if MICROPYTHON:
+    import gc
+
     import cryptolib
     from micropython import const  # noqa: F401  (mpy-cross puts the value where the name stood)
+
+    # Left to itself the collector comes when the heap is full of garbage, and what was made meanwhile to stay lies scattered over
+    # all of it: then there is room, but not in one piece.
+    gc.threshold(4096)
 
     host_engine = None
     ticks_ms = time.ticks_ms
@@ -34,53 +40,18 @@ if MICROPYTHON:
         """AES in CBC mode with a zero IV, in place: what CBC-MAC needs (RFC 3610, section 2.2)."""
         cryptolib.aes(key, 2, bytes(16)).encrypt(blocks, blocks)
 
-    class LinkError(OSError):
-        """There is no connection, or it is no more.
+    def make_room(*unneeded: str):
+        """Forget the modules named, and collect garbage: for what comes next in a small heap.
 
-        code: "dns", "tcp", "tls", "refused", "timeout", "closed" or "protocol", and no other; text: for a log, quotes nothing
-        that came over the network; reason: the MQTT 5 reason code where the broker gave one, else None.
+        Most of such a heap is code, and no phase of a pairing needs all of it. Whoever needs a module seldom imports it inside
+        a function, and names it here when nothing made by it is left; the next import brings it back from flash.
         """
-
-        def __init__(self, code: str, text: str, reason: int | None = None):
-            super().__init__(code, text)
-            self.code = code
-            self.text = text
-            self.reason = reason
-
-        def __str__(self):
-            return self.code + ": " + self.text + ("" if self.reason is None else " (0x%02x)" % self.reason)
-
-    def unload(package: str, module: str):
-        """Forget a module that is needed seldom; the next import brings it back. Frozen code costs nothing either way."""
-        if sys.modules.pop(package + "." + module, None):
-            delattr(sys.modules[package], module)
-
-    def pin_check(wanted: list[bytes]):
-        """A verify_callback that lets only those leaf certificates pass (SHA-256). It stands here because a context keeps it,
-        and with it whatever stands in the same file."""
-
-        def verify(certificate, depth):
-            # Only a negative number ends the handshake: a positive one counts as bytes written (extmod/modtls_mbedtls.c).
-            return 0 if depth or sha256(certificate) in wanted else -0x3000
-
-        return verify
-
-    async def close_stream(writer) -> None:
-        """Close what adapters/tls_stream.py opened, whatever state it is in."""
-        try:
-            await writer.wait_closed()  # closes, and does not wait
-        except OSError:
-            pass
+        for name in unneeded:
+            if sys.modules.pop(name, None):
+                package, _, module = name.rpartition(".")
+                delattr(sys.modules[package], module)
+        gc.collect()
 
 else:
     from latchpin import host_engine  # noqa: F401
-    from latchpin.host_engine import (  # noqa: F401
-        LinkError,
-        aes_cbc,
-        aes_ecb,
-        close_stream,
-        const,
-        ticks_diff,
-        ticks_ms,
-        unload,
-    )
+    from latchpin.host_engine import aes_cbc, aes_ecb, const, make_room, ticks_diff, ticks_ms  # noqa: F401

@@ -107,7 +107,7 @@ class LoadDevice:
         """Publish to `up/replica`, again after each answer."""
 
         def again() -> None:
-            self.link.publish(topics.up(self.device, replica), payload)
+            self.link.publish(topics.topic(self.device, "up", replica), payload)
 
         def heard(topic: str, came: bytes) -> None:
             self._done("echo")
@@ -118,12 +118,12 @@ class LoadDevice:
         """Handshake after handshake, each thrown away for the next one."""
 
         def again() -> None:
-            self.link.publish(topics.hello(self.device), self.talk.hello())
+            self.link.publish(topics.topic(self.device, "hello"), self.talk.hello())
 
         def heard(topic: str, payload: bytes) -> None:
             if payload[:2] == b"\x83\x02":
                 proof = self.talk.proof(payload)
-                self.link.publish(topics.up(self.device, self.talk.replica), proof)
+                self.link.publish(topics.topic(self.device, "up", self.talk.replica), proof)
             else:
                 self.talk.confirm(payload)
                 self._done("handshake")
@@ -135,7 +135,7 @@ class LoadDevice:
 
         def again() -> None:
             frame, self._request = self.talk.seal(message(kind, **fields))
-            self.link.publish(topics.up(self.device, self.talk.replica), frame)
+            self.link.publish(topics.topic(self.device, "up", self.talk.replica), frame)
 
         def heard(topic: str, payload: bytes) -> None:
             assert self._request

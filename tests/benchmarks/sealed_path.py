@@ -19,7 +19,7 @@ from broker_bridge import bridge_key, mosquitto
 from broker_bridge.registry import Registry, hash_mqtt_password
 from host_sim.broker import loop_factory
 from host_sim.world import Service
-from latchpin.wire import topics
+from latchpin.wire import bridge_side, topics
 from tests.benchmarks import report
 from tests.benchmarks.load import Link, LoadDevice, join
 from tests.bridge.driver import KID, Identity
@@ -74,11 +74,11 @@ class Place:
         await self._start("as", trivial)
         await self._start_broker(broker_port, chain, key)
         await self._start("bridge", [sys.executable, "-m", "host_sim", "bridge", "--config", "bridge.toml"])
-        echo = await join(broker_port, ca, "bridge-2", "a password for bridges", [topics.replica_filter(ECHO)])
-        echo.heard = lambda topic, payload: echo.publish(topics.down(topic.split("/")[2]), payload)
+        echo = await join(broker_port, ca, "bridge-2", "a password for bridges", [bridge_side.replica_filter(ECHO)])
+        echo.heard = lambda topic, payload: echo.publish(topics.topic(topic.split("/")[2], "down"), payload)
         self.links.append(echo)
         for identity in identities:
-            link = await join(broker_port, ca, identity.device, identity.password, [topics.down(identity.device)])
+            link = await join(broker_port, ca, identity.device, identity.password, [topics.topic(identity.device, "down")])
             self.links.append(link)
             self.devices.append(LoadDevice(identity, link, self.counts))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from host_sim.mqtt_broker import read_tap
 from host_sim.world import micropython_is_here
-from latchpin.wire import topics
+from latchpin.wire import bridge_side
 from tests.benchmarks import report
 from tests.benchmarks.pairing import PLAIN, MeasuredWorld, leg_of
 
@@ -127,11 +127,13 @@ async def _measure() -> dict[str, Any]:
 def _add_frames(table: dict[str, list[int]], frames: list[tuple[str, bytes]], legs: list[str]) -> None:
     # One request at a time: four handshake messages, then a frame up and a frame down for each request that the bridge logged.
     talk = [
-        (parsed[1], len(payload)) for topic, payload in frames if (parsed := topics.parse(topic)) and parsed[1] != topics.STATE
+        (parsed[1], len(payload))
+        for topic, payload in frames
+        if (parsed := bridge_side.parse(topic)) and parsed[1] != bridge_side.STATE
     ]
     order = [leg for leg in ["handshake", "handshake", *legs] for _ in range(2)]
     for leg, (kind, size) in zip(order, talk, strict=True):
-        down = kind == topics.DOWN
+        down = kind == bridge_side.DOWN
         table[leg][down] += size
         table[leg][2 + down] += 1
 

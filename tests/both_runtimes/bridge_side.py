@@ -6,6 +6,7 @@ Not the bridge: broker_bridge has lakers for a responder; this one runs where la
 from latchpin.crypto import ccm, kdf, p256
 from latchpin.runtime import random_bytes, sha256
 from latchpin.wire import cbor, edhoc, messages, session
+from latchpin.wire.bridge_side import is_request, pack_step
 
 NOW_S = 1_790_000_000
 REPLICA = "replica-1"
@@ -54,7 +55,7 @@ class BridgeSide:
         plaintext = self._c_r + self.kid + cbor.encode(edhoc._kdf(self._prk_3e2m, 2, context, 8))
         self._th_3 = edhoc._hash(th_2, plaintext + cred_r)
         ciphertext = session.xor(plaintext, edhoc._kdf(prk_2e, 0, th_2, len(plaintext)))
-        return edhoc.pack_step(2, cbor.encode(g_y + ciphertext), REPLICA)
+        return pack_step(2, cbor.encode(g_y + ciphertext), REPLICA)
 
     def message_4(self, payload):
         """Opens the session; the payload with message_4 that answers message_3."""
@@ -74,13 +75,13 @@ class BridgeSide:
         exporter = edhoc._kdf(edhoc._kdf(prk_4e3m, 7, th_4, 32), 10, b"", 32)
         secret, salt = edhoc._kdf(exporter, 0, b"", 16), edhoc._kdf(exporter, 1, b"", 8)
         self.session = session.Session(secret, salt, self._c_i, self._c_r, device.device, "bridge")
-        return edhoc.pack_step(4, cbor.encode(sealed))
+        return pack_step(4, cbor.encode(sealed))
 
     def open(self, payload):
         """The request in a frame."""
         plaintext, self._request = self.session.open(session.parse(payload))
         request = messages.unpack(plaintext)
-        assert messages.is_request(request)
+        assert is_request(request)
         self.requests.append(request)
         return request
 

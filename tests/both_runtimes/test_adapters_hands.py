@@ -3,11 +3,26 @@
 Not for connections: tests/adapters/test_mqtt_link.py has those.
 """
 
+import os
 import sys
 import time
 
 from latchpin.adapters.hands import Hands
 from latchpin.adapters.identity import Identity
+
+_made = []
+
+
+def folder():
+    try:
+        from tempfile import mkdtemp
+
+        return mkdtemp()
+    except ImportError:
+        _made.append(0)
+        name = "hands-%d" % len(_made)
+        os.mkdir(name)
+        return name
 
 
 class Part:
@@ -17,28 +32,24 @@ class Part:
     def show(self, view):
         self.seen.append(view)
 
-    def load(self):
-        return b"kept"
-
-    def store(self, data):
-        self.seen.append(data)
-
     async def read_key(self):
         return "5"
 
 
-def made(journal=None, screens=()):
+def made(directory=".", screens=()):
     identity = Identity("lp-test", b"\x01", bytes(32), bytes(64), "an MQTT password", [])
     settings = {"broker": {"host": "h", "port": 1, "pin": "a5" * 32}, "keepalive_s": 17, "mcp": {}}
-    return Hands(identity, settings, ("down", "state"), journal or Part(), Part(), screens)
+    return Hands(identity, settings, ("down", "state"), Part(), screens, directory)
 
 
 def test_every_screen_shows_and_the_journal_keeps():
-    journal, first, second = Part(), Part(), Part()
-    hands = made(journal, [first, second])
+    directory, first, second = folder(), Part(), Part()
+    hands = made(directory, [first, second])
     hands.show("view")
+    assert hands.load() is None
     hands.store(b"data")
-    assert first.seen == second.seen == ["view"] and journal.seen == [b"data"] and hands.load() == b"kept"
+    assert first.seen == second.seen == ["view"] and hands.load() == b"data"
+    assert made(directory).load() == b"data" and made(folder()).load() is None
 
 
 def test_a_link_has_the_device_its_topics_and_a_will():

@@ -7,7 +7,7 @@ import asyncio
 
 from latchpin.adapters import mqtt_opening
 from latchpin.adapters.mqtt_link import MAX_REMAINING, RECEIVE_MAXIMUM, MqttLink, packet, skip, varint
-from latchpin.runtime import LinkError
+from latchpin.adapters.stream import LinkError
 
 CLOSING = ("protocol", "closed")
 

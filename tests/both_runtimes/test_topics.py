@@ -3,7 +3,7 @@
 Not for the broker's access rules: those are tested against brokers.
 """
 
-from latchpin.wire import topics
+from latchpin.wire import bridge_side, topics
 from latchpin.wire.errors import ContractError
 
 GOOD = ("lp-7f3k2m", "abcd", "0000", "a--b", "a" * 23, "z-9" + "x" * 19 + "0")
@@ -49,37 +49,39 @@ def refused(build, *ids):
 
 
 def test_topics_are_those_of_the_contract():
-    assert topics.hello("lp-7f3k2m") == "latchpin/1/lp-7f3k2m/hello"
-    assert topics.up("lp-7f3k2m", "replica-1") == "latchpin/1/lp-7f3k2m/up/replica-1"
-    assert topics.down("lp-7f3k2m") == "latchpin/1/lp-7f3k2m/down"
-    assert topics.state("lp-7f3k2m") == "latchpin/1/lp-7f3k2m/state"
-    assert topics.SHARED_HELLO == "$share/latchpin/latchpin/1/+/hello"
-    assert topics.replica_filter("replica-1") == "latchpin/1/+/up/replica-1"
+    assert topics.topic("lp-7f3k2m", "hello") == "latchpin/1/lp-7f3k2m/hello"
+    assert topics.topic("lp-7f3k2m", "up", "replica-1") == "latchpin/1/lp-7f3k2m/up/replica-1"
+    assert topics.topic("lp-7f3k2m", "down") == "latchpin/1/lp-7f3k2m/down"
+    assert topics.topic("lp-7f3k2m", "state") == "latchpin/1/lp-7f3k2m/state"
+    assert bridge_side.SHARED_HELLO == "$share/latchpin/latchpin/1/+/hello"
+    assert bridge_side.replica_filter("replica-1") == "latchpin/1/+/up/replica-1"
 
 
 def test_what_is_built_is_parsed_back():
     for device in GOOD:
-        assert topics.parse(topics.hello(device)) == (device, topics.HELLO, None)
-        assert topics.parse(topics.down(device)) == (device, topics.DOWN, None)
-        assert topics.parse(topics.state(device)) == (device, topics.STATE, None)
+        assert bridge_side.parse(topics.topic(device, "hello")) == (device, bridge_side.HELLO, None)
+        assert bridge_side.parse(topics.topic(device, "down")) == (device, bridge_side.DOWN, None)
+        assert bridge_side.parse(topics.topic(device, "state")) == (device, bridge_side.STATE, None)
         for replica in GOOD:
-            assert topics.parse(topics.up(device, replica)) == (device, topics.UP, replica)
+            assert bridge_side.parse(topics.topic(device, "up", replica)) == (device, bridge_side.UP, replica)
 
 
 def test_no_topic_is_built_from_a_bad_id_and_no_refusal_quotes_it():
     for device in BAD:
         assert not topics.is_id(device), device
-        for build in (topics.hello, topics.down, topics.state, topics.replica_filter):
-            assert refused(build, device) in ("device id", "replica id"), device
-        assert refused(topics.up, device, "replica-1") == "device id", device
-        assert refused(topics.up, "lp-7f3k2m", device) == "replica id", device
+        for kind in ("hello", "down", "state"):
+            assert refused(topics.topic, device, kind) == "device id", device
+        assert refused(bridge_side.replica_filter, device) == "replica id", device
+        assert refused(bridge_side.down, device) == "device id", device
+        assert refused(topics.topic, device, "up", "replica-1") == "device id", device
+        assert refused(topics.topic, "lp-7f3k2m", "up", device) == "replica id", device
 
 
 def test_no_topic_with_a_bad_id_is_parsed():
     for device in BAD:
         for kind in ("hello", "down", "state", "up/replica-1"):
-            assert topics.parse("latchpin/1/" + device + "/" + kind) is None, device
-        assert topics.parse("latchpin/1/lp-7f3k2m/up/" + device) is None, device
+            assert bridge_side.parse("latchpin/1/" + device + "/" + kind) is None, device
+        assert bridge_side.parse("latchpin/1/lp-7f3k2m/up/" + device) is None, device
 
 
 def test_any_other_text_is_no_topic_of_ours():
@@ -109,4 +111,4 @@ def test_any_other_text_is_no_topic_of_ours():
         "latchpin/1/#",
         "a/" * 5000,
     ):
-        assert topics.parse(text) is None, text
+        assert bridge_side.parse(text) is None, text

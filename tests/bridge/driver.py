@@ -25,7 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from broker_bridge import bridge_key
 from broker_bridge.registry import Registry, hash_mqtt_password
 from latchpin.crypto import p256
-from latchpin.wire import cbor, edhoc, messages, session, topics
+from latchpin.wire import bridge_side, cbor, edhoc, messages, session, topics
 from latchpin.wire.messages import Message
 from tests.brokers.running import Running, first_line
 
@@ -66,7 +66,7 @@ class Talk:
 
     def hello(self) -> bytes:
         self._hello = edhoc.Hello(self.identity, self.identity.bridges, os.urandom)
-        return edhoc.pack_step(1, self._hello.message_1)
+        return bridge_side.pack_step(1, self._hello.message_1)
 
     @property
     def request_id(self) -> str:
@@ -77,7 +77,7 @@ class Talk:
         number, parts = edhoc.unpack_step(_list(payload))
         assert number == 2 and self._hello, "no message_2"
         self._proof, self.replica = self._hello.answer(parts[0]), parts[1]
-        return edhoc.pack_step(3, self._proof.message_3)
+        return bridge_side.pack_step(3, self._proof.message_3)
 
     def confirm(self, payload: bytes) -> None:
         number, parts = edhoc.unpack_step(_list(payload))
@@ -123,7 +123,7 @@ class Device(Talk):
         assert self._ready.wait(10), "the broker does not let the device in"
 
     def _on_connect(self, client: paho.Client, *_: object) -> None:
-        client.subscribe(topics.down(self.identity.device), qos=1)
+        client.subscribe(topics.topic(self.identity.device, "down"), qos=1)
 
     def close(self) -> None:
         self.client.disconnect()
@@ -133,10 +133,10 @@ class Device(Talk):
         self.client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
 
     def say_hello(self) -> None:
-        self.publish(topics.hello(self.identity.device), self.hello())
+        self.publish(topics.topic(self.identity.device, "hello"), self.hello())
 
     def say_up(self, payload: bytes) -> None:
-        self.publish(topics.up(self.identity.device, self.replica), payload)
+        self.publish(topics.topic(self.identity.device, "up", self.replica), payload)
 
     def hear(self, within_s: float = REPLY_S) -> bytes:
         try:

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from broker_bridge.devices import REFUSAL
-from latchpin.wire import messages, session, topics
-from latchpin.wire.errors import CODES
+from latchpin.wire import bridge_side, messages, session, topics
+from latchpin.wire.bridge_side import CODES
 from tests.bridge.driver import Bridge, Device, Identity, Place, Talk, message, running, until
 from tests.bridge.foreign import Foreign, Said, foreign, hang_up, prompt
 from tests.brokers import running as brokers
@@ -191,7 +191,7 @@ def test_a_slow_as_is_not_asked_more_than_it_bears(place: Place, broker: Running
         assert all(device.ask("DISCOVER", resource=0).name == "OFFER" for device in devices)
         sealed = [device.seal(message("CHALLENGE", **CHALLENGE)) for device in devices]
         for device, (frame, _) in zip(devices, sealed, strict=True):
-            device.client.publish(topics.up(device.identity.device, device.replica), frame, qos=1)
+            device.client.publish(topics.topic(device.identity.device, "up", device.replica), frame, qos=1)
         for device, (_, request) in zip(devices, sealed, strict=True):
             assert device.open(device.hear(), request).name == "PROMPT"
             device.close()
@@ -345,7 +345,7 @@ def test_what_another_replica_keeps_is_not_ours(town: Town, tmp_path: Path, devi
 
 def test_a_retained_hello_is_answered_by_nobody(town: Town, device: Device):
     """The broker's access list refuses it already; test_broker_client.py has a broker that does not."""
-    device.publish(topics.hello(device.identity.device), Talk(device.identity).hello(), retain=True)
+    device.publish(topics.topic(device.identity.device, "hello"), Talk(device.identity).hello(), retain=True)
     assert device.hears_nothing()
     assert device.ask("DISCOVER", resource=0).name == "OFFER"
 
@@ -481,7 +481,7 @@ def test_no_secret_is_in_the_log_at_debug_whatever_field_it_is_in(town: Town, de
     log = "".join(town.bridge.text)
     town.bridge.line(event="request", step="call", outcome="invalid")
     names = [line.split()[1] for line in messages.FIELDS.strip().split("\n")]
-    assert all(f"{name}=***" in log for name in names if messages.is_secret(name))
+    assert all(f"{name}=***" in log for name in names if bridge_side.is_secret(name))
     files = [town.place.folder / name for name in ("client.secret", "broker.password")]
     canaries += [file.read_text().strip() for file in files] + [town.place.key.private.hex()]
     for text in canaries:

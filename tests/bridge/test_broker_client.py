@@ -19,13 +19,13 @@ import uvloop
 
 from broker_bridge import broker_client
 from broker_bridge.broker_client import BrokerClient, Login
-from latchpin.wire import topics
+from latchpin.wire import bridge_side, topics
 from tests.bridge.driver import Device, Place
 from tests.brokers import running
 from tests.brokers.running import Running
 
 REPLICA = "replica-1"
-FILTERS = [topics.SHARED_HELLO, topics.replica_filter(REPLICA)]
+FILTERS = [bridge_side.SHARED_HELLO, bridge_side.replica_filter(REPLICA)]
 
 
 def login(broker: Running, **changes: Any) -> Login:
@@ -86,13 +86,13 @@ def test_frames_go_both_ways_on_every_broker(place: Place, any_broker: Any):
 
     async def main() -> None:
         async with Box(login(broker)).runs() as box:
-            await asyncio.to_thread(device.publish, topics.hello(name), b"one")
-            await asyncio.to_thread(device.publish, topics.up(name, REPLICA), b"two")
-            await asyncio.to_thread(device.publish, topics.up(name, "replica-2"), b"not ours")
+            await asyncio.to_thread(device.publish, topics.topic(name, "hello"), b"one")
+            await asyncio.to_thread(device.publish, topics.topic(name, "up", REPLICA), b"two")
+            await asyncio.to_thread(device.publish, topics.topic(name, "up", "replica-2"), b"not ours")
             await until(lambda: len(box.came) == 2)
-            box.client.publish(topics.down(name), b"three", 10)
+            box.client.publish(topics.topic(name, "down"), b"three", 10)
             assert await asyncio.to_thread(device.hear) == b"three"
-            assert box.came == [(topics.hello(name), b"one"), (topics.up(name, REPLICA), b"two")]
+            assert box.came == [(topics.topic(name, "hello"), b"one"), (topics.topic(name, "up", REPLICA), b"two")]
 
     try:
         asyncio.run(main())
@@ -112,13 +112,13 @@ def test_after_a_broker_restart_the_subscriptions_stand_again(place: Place, tmp_
                 first.process.kill()
                 first.process.wait()
                 await until(lambda: not box.client.connected)
-                box.client.publish(topics.down(identity.device), b"too late for this one", 0)
+                box.client.publish(topics.topic(identity.device, "down"), b"too late for this one", 0)
                 with running.embedded(folder, place.registry, port=port) as second:
                     device = await asyncio.to_thread(Device, identity, second)
                     await until(lambda: box.ready == 2)
-                    await asyncio.to_thread(device.publish, topics.hello(identity.device), b"again")
+                    await asyncio.to_thread(device.publish, topics.topic(identity.device, "hello"), b"again")
                     await until(lambda: len(box.came) == 1)
-                    box.client.publish(topics.down(identity.device), b"and back", 10)
+                    box.client.publish(topics.topic(identity.device, "down"), b"and back", 10)
                     assert await asyncio.to_thread(device.hear) == b"and back"
                     device.close()
 

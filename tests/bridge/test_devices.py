@@ -15,7 +15,7 @@ from broker_bridge.handshake import Responder
 from broker_bridge.registry import Registry
 from broker_bridge.settings import Limits
 from latchpin.crypto import p256
-from latchpin.wire import cbor, edhoc, messages, session, topics
+from latchpin.wire import bridge_side, cbor, messages, session, topics
 from latchpin.wire.errors import PeerError
 from tests.bridge.driver import KID, Identity, Talk, message
 
@@ -50,12 +50,12 @@ class House:
         return self.devices.take(topic, payload, self.now_s)
 
     def hello(self, talk: Talk, payload: bytes | None = None) -> bytes | None:
-        came = self.take(topics.hello(talk.identity.device), payload or talk.hello())
+        came = self.take(topics.topic(talk.identity.device, "hello"), payload or talk.hello())
         assert came is None or came[0] == talk.identity.device
         return came[1] if came else None
 
     def up(self, talk: Talk, payload: bytes) -> Any:
-        return self.take(topics.up(talk.identity.device, REPLICA), payload)
+        return self.take(topics.topic(talk.identity.device, "up", REPLICA), payload)
 
     def shake(self, talk: Talk) -> Talk:
         """A session that is not confirmed yet."""
@@ -122,7 +122,7 @@ def test_an_identical_proof_gets_the_identical_answer(house: House):
     proof = talk.proof(house.hello(talk) or b"")
     first = house.up(talk, proof)
     assert house.up(talk, proof) == first
-    assert house.up(talk, edhoc.pack_step(3, os.urandom(19))) is None and house.dropped("out_of_turn") == 1
+    assert house.up(talk, bridge_side.pack_step(3, os.urandom(19))) is None and house.dropped("out_of_turn") == 1
     talk.confirm(first[1])
     assert isinstance(house.speak(talk), Opened)
 
@@ -277,16 +277,16 @@ def test_one_replica_keeps_a_session_and_another_knows_nothing_of_it(house: Hous
     talk = house.confirmed()
     other = house.replica("replica-2")
     frame = talk.seal(message("DISCOVER", resource=0))[0]
-    assert other.take(topics.up(talk.identity.device, REPLICA), frame, house.now_s) is None
+    assert other.take(topics.topic(talk.identity.device, "up", REPLICA), frame, house.now_s) is None
     assert other.counts["dropped_foreign_topic"] == 1
-    came = other.take(topics.up(talk.identity.device, "replica-2"), frame, house.now_s)
+    came = other.take(topics.topic(talk.identity.device, "up", "replica-2"), frame, house.now_s)
     assert came == (talk.identity.device, REFUSAL)
 
 
 def test_a_frame_on_another_devices_topic_is_refused(house: House):
     one, other = house.confirmed(), house.confirmed()
     frame = one.seal(message("DISCOVER", resource=0))[0]
-    assert house.take(topics.up(other.identity.device, REPLICA), frame)[1] == REFUSAL
+    assert house.take(topics.topic(other.identity.device, "up", REPLICA), frame)[1] == REFUSAL
 
 
 def test_a_replayed_frame_is_dropped(house: House):
@@ -313,10 +313,10 @@ def test_a_sealed_reply_message_or_nonsense_is_no_request(house: House):
 
 def test_a_session_ends_after_a_day(house: House):
     talk = house.confirmed()
-    house.now_s += session.MAX_AGE_S
+    house.now_s += session._MAX_AGE_S
     assert house.speak(talk)[1] == REFUSAL and house.devices.live == 0
     kept = house.confirmed()
-    house.now_s += session.MAX_AGE_S
+    house.now_s += session._MAX_AGE_S
     house.devices.sweep(house.now_s)
     assert house.devices.live == 0 and house.speak(kept)[1] == REFUSAL
 
@@ -325,7 +325,7 @@ def test_a_session_ends_after_64_frames_that_do_not_open(house: House):
     talk = house.confirmed()
     frame = bytearray(talk.seal(message("DISCOVER", resource=0))[0])
     frame[-1] ^= 1
-    for _ in range(session.MAX_FAILED_TAGS):
+    for _ in range(session._MAX_FAILED_TAGS):
         house.up(talk, bytes(frame))
     house.now_s += HINT_EVERY_S
     assert house.devices.live == 0 and house.speak(talk)[1] == REFUSAL
@@ -374,7 +374,7 @@ def test_a_hello_offers_method_3_and_suite_2_alone(house: House):
         good[:-1] + b"\x18",
     ):
         house.now_s += HINT_EVERY_S
-        assert house.hello(talk, edhoc.pack_step(1, changed)) == REFUSAL
+        assert house.hello(talk, bridge_side.pack_step(1, changed)) == REFUSAL
     assert house.devices.pending == 0 and house.lines[-1]["code"] == "message_1"
 
 
@@ -382,7 +382,7 @@ def test_lakers_is_never_given_what_makes_it_panic(house: House, capfd: pytest.C
     """lakers-python 0.6.2 panics on many malformed messages, with a backtrace on stderr: none may reach it."""
     talk = Talk(house.identity())
     good_1 = _step(talk.hello())
-    good_3 = _step(talk.proof(house.hello(talk, edhoc.pack_step(1, good_1)) or b""))
+    good_3 = _step(talk.proof(house.hello(talk, bridge_side.pack_step(1, good_1)) or b""))
     responder = Responder(KID, house.private, house.public)
     refused = 0
     for number in range(3000):

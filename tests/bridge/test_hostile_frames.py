@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from broker_bridge.devices import Opened
-from latchpin.wire import cbor, edhoc, topics
+from latchpin.wire import bridge_side, cbor, topics
 from tests.bridge.driver import Device, Place, Talk, message, running
 from tests.bridge.foreign import Foreign
 from tests.bridge.test_devices import REPLICA, House
@@ -58,10 +58,10 @@ def test_20_000_random_payloads_on_random_topics_are_dropped(house: House, capfd
     chance = random.Random(SEED)
     identity = house.identity()
     places = [
-        topics.hello(identity.device),
-        topics.up(identity.device, REPLICA),
-        topics.down(identity.device),
-        topics.hello("lp-nobody"),
+        topics.topic(identity.device, "hello"),
+        topics.topic(identity.device, "up", REPLICA),
+        topics.topic(identity.device, "down"),
+        topics.topic("lp-nobody", "hello"),
         "latchpin/1/" + "x" * 30 + "/hello",
         "latchpin/1/+/hello",
         "",
@@ -83,7 +83,7 @@ def test_no_mutant_of_a_hello_or_a_proof_makes_a_session(house: House):
     identity = house.identity()
     hello = Talk(identity).hello()
     for bad in mutants(hello):
-        house.take(topics.hello(identity.device), bad)
+        house.take(topics.topic(identity.device, "hello"), bad)
     talk = Talk(identity)
     hello = talk.hello()
     proof = talk.proof(house.hello(talk, hello) or b"")
@@ -130,15 +130,15 @@ def test_the_process_lives_through_it_and_serves(place: Place, broker: Running, 
     chance = random.Random(SEED)
     with running(config) as bridge:
         device = Device(identity, broker).shake()
-        good = [device.hello(), edhoc.pack_step(3, chance.randbytes(19)), device.seal(message("DISCOVER", resource=0))[0]]
+        good = [device.hello(), bridge_side.pack_step(3, chance.randbytes(19)), device.seal(message("DISCOVER", resource=0))[0]]
         hostile = [noise(chance) for _ in range(2_000)] + [bad for frame in good for bad in mutants(frame)]
         for number, payload in enumerate(hostile):
-            topic = (topics.hello(identity.device), topics.up(identity.device, bridge.replica))[number % 2]
+            topic = (topics.topic(identity.device, "hello"), topics.topic(identity.device, "up", bridge.replica))[number % 2]
             if len(payload) <= 4096:
                 device.client.publish(topic, payload, qos=0)
             if number % 200 == 0:
                 device.client.publish(topic, payload[:4096], qos=1).wait_for_publish(10)
-        device.publish(topics.hello(identity.device), b"last")
+        device.publish(topics.topic(identity.device, "hello"), b"last")
         other = Device(bystander, broker).shake()
         assert other.ask("DISCOVER", resource=0).name == "OFFER"
         other.close()

@@ -11,7 +11,7 @@ import pytest
 
 from broker_bridge import profile
 from broker_bridge.configuration import ConfigurationError
-from latchpin.wire.errors import CODES
+from latchpin.wire.bridge_side import CODES
 from tests.authorization_server.parties import verifier_and_challenge
 from tests.bridge import dialects
 from tests.bridge.dialects import OTP, USER, WRONG, Dialect

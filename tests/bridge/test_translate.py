@@ -14,7 +14,7 @@ from broker_bridge.oauth_api import Answer, AuthorizationServerMetadata
 from broker_bridge.refusals import Refused
 from broker_bridge.settings import Resource
 from latchpin.wire import messages
-from latchpin.wire.errors import CODES, NUMBERS
+from latchpin.wire.bridge_side import CODES, NUMBERS
 from latchpin.wire.messages import Message
 from tests.bridge.driver import message
 from tests.bridge.foreign import PIN_INPUT, prompt

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from latchpin.wire.errors import CODES
+from latchpin.wire.bridge_side import CODES
 from tests.authorization_server import running as servers
 from tests.authorization_server.parties import DpopKey, verifier_and_challenge, wrong_pin
 from tests.bridge.driver import Bridge, Device, Place, running

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from latchpin.crypto import p256
 from latchpin.runtime import sha256
-from latchpin.wire import cbor, edhoc, session
+from latchpin.wire import bridge_side, cbor, edhoc, session
 from latchpin.wire.errors import PeerError
 from latchpin.wire.session import Frame, Session
 
@@ -171,7 +171,7 @@ def test_cbor_that_is_no_frame_is_a_peer_error_and_nothing_else(item: object):
         number, parts = edhoc.unpack_step(item)  # type: ignore[arg-type]
     except PeerError:
         return
-    assert edhoc.pack_step(number, *parts) == cbor.encode(item)
+    assert bridge_side.pack_step(number, *parts) == cbor.encode(item)
 
 
 @settings(max_examples=300, deadline=None)
@@ -184,7 +184,7 @@ def test_noise_instead_of_handshake_messages_is_a_peer_error_and_nothing_else(no
 
 def test_a_forger_has_64_guesses_at_16_bytes():
     # 64 / 2^128 = 2^-122 a session.
-    assert session.MAX_FAILED_TAGS == 64 and session._TAG == 16
+    assert session._MAX_FAILED_TAGS == 64 and session._TAG == 16
     device, bridge = pair()
     genuine = session.parse(device.seal(b"")[0])
     guesses = 0

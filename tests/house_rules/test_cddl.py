@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from latchpin.crypto import p256
-from latchpin.wire import cbor, edhoc, errors, messages, session
+from latchpin.wire import bridge_side, cbor, edhoc, messages, session
 from latchpin.wire.errors import ContractError, PeerError
 from tests.both_runtimes import message_table as tables
 from tests.both_runtimes.message_table import (
@@ -149,17 +149,17 @@ def test_every_member_of_an_input_is_in_the_table_and_the_other_way_round():
     assert {key for must, key, _ in found if must} == {0, 1}
     law = {key: (rule.removeprefix("input-"), *kind_and_limit(rule)) for _, key, rule in found}
     assert law == INPUT_FIELDS
-    assert list(named("input-kind").items()) == [(name, at) for at, name in enumerate(messages.INPUT_KINDS)]
-    assert list(named("input-check").items()) == [(name, at) for at, name in enumerate(messages.CHECKS)]
-    assert kind_and_limit("input-name") == (TEXT, messages.MAX_NAME)
+    assert list(named("input-kind").items()) == [(name, at) for at, name in enumerate(bridge_side.INPUT_KINDS)]
+    assert list(named("input-check").items()) == [(name, at) for at, name in enumerate(bridge_side.CHECKS)]
+    assert kind_and_limit("input-name") == (TEXT, messages._MAX_NAME)
     assert kind_and_limit("answer") == (TEXT, messages.MAX_ANSWER)
-    assert kind_and_limit("choice") == (TEXT, messages.MAX_CHOICE)
+    assert kind_and_limit("choice") == (TEXT, bridge_side.MAX_CHOICE)
 
 
 def test_error_codes_and_events_have_the_same_names_and_numbers_in_the_law_and_in_the_code():
-    assert named("error-code") == errors.NUMBERS
-    assert {number: name for name, number in named("error-code").items()} == errors.CODES
-    assert "; 21, " + ", ".join(messages.EVENTS) + ";" in CDDL
+    assert named("error-code") == bridge_side.NUMBERS
+    assert {number: name for name, number in named("error-code").items()} == bridge_side.CODES
+    assert "; 21, " + ", ".join(bridge_side.EVENTS) + ";" in CDDL
 
 
 def test_the_limits_of_cbor_in_the_law_are_those_of_the_decoder():
@@ -457,7 +457,7 @@ def test_the_message_table_of_the_readme_is_the_table_of_the_code():
 
 
 def test_the_readme_tells_of_every_error_code():
-    assert error_numbers() == sorted(errors.CODES.items())
+    assert error_numbers() == sorted(bridge_side.CODES.items())
 
 
 def test_every_test_that_the_readme_names_exists():

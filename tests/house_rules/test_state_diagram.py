@@ -15,7 +15,10 @@ BEGIN, END = "<!-- drawn from agent/authorization.py -->", "<!-- end -->"
 
 def diagram() -> str:
     """The table as a Mermaid state diagram; a group's row becomes one arrow for each of its states, a row that stays none."""
-    members = dict(authorization.GROUPS)
+    members: dict[str, list[str]] = {}
+    for line in authorization.SCOPES.strip().split("\n"):
+        for scope in line.split(" "):
+            members.setdefault(scope, []).append(line.split(" ")[0])
     arrows: dict[tuple[str, str], list[str]] = {}
     for line in authorization.TRANSITIONS.strip().split("\n"):
         scope, when, _, be = line.split(" ")
@@ -23,7 +26,7 @@ def diagram() -> str:
             continue
         if scope == "ANY":
             continue  # said in a sentence: drawn, it would cover the rest
-        for state in members.get(scope, scope).split(" "):
+        for state in members[scope]:
             if state != be:
                 arrows.setdefault((state, be), []).append(when)
     lines = [f"    {start} --> {end}: {', '.join(whens)}" for (start, end), whens in arrows.items()]

@@ -15,7 +15,7 @@ from latchpin.adapters import settings as adapters_settings
 from latchpin.adapters.flash_journal import Journal
 from latchpin.adapters.hands import Hands
 from latchpin.runner import Runner
-from latchpin.wire import messages, topics
+from latchpin.wire import bridge_side, messages, topics
 
 
 class SpiedDevice(Hands):
@@ -35,7 +35,7 @@ class SpiedDevice(Hands):
         self.requests: list[messages.Message] = []
         self.lost: list[str] = []
         self._lose = lose
-        ours = topics.down(self.identity.device), topics.state(self.identity.device)
+        ours = topics.topic(self.identity.device, "down"), topics.topic(self.identity.device, "state")
         super().__init__(self.identity, self.settings, ours, Journal(folder), self, [])
 
     async def read_key(self) -> str:
@@ -64,7 +64,7 @@ class SpiedDevice(Hands):
 
     def overhear(self, message: messages.Message) -> None:
         for name, value in message.fields.items():
-            if not messages.is_secret(name):
+            if not bridge_side.is_secret(name):
                 continue
             texts = value.values() if isinstance(value, dict) else [value]
             for text in texts:

@@ -6,9 +6,11 @@ Not for what is written: that is agent/token_keeper.py. For a file system whose 
 import binascii
 import os
 
-_MAGIC = b"LP1"
-_SLOTS = ("token_a.bin", "token_b.bin")
-_HEAD = 9  # magic, sequence (4 bytes), length (2)
+from latchpin.runtime import const
+
+_MAGIC = const(b"LP1")
+_SLOTS = const(("token_a.bin", "token_b.bin"))
+_HEAD = const(9)  # magic, sequence (4 bytes), length (2)
 
 
 class Journal:

@@ -8,16 +8,15 @@ from latchpin.adapters.mqtt_link import MqttLink
 
 
 class Hands:
-    """topics: where the device listens, and where its state stands (wire/topics.py `down` and `state`); journal: `load()` and
-    `store(data)`; keys: has `async read_key()`; screens: each has `show(view)`."""
+    """topics: where the device listens, and where its state stands (wire/topics.py, "down" and "state"); keys: has
+    `async read_key()`; screens: each has `show(view)`; directory: where the journal is."""
 
-    def __init__(self, identity, settings: dict, topics: tuple[str, str], journal, keys, screens):
+    def __init__(self, identity, settings: dict, topics: tuple[str, str], keys, screens, directory: str = "."):
         self._identity = identity
         self._settings = settings
         self._topics = topics
         self._screens = screens
-        self.load = journal.load
-        self.store = journal.store
+        self._directory = directory
         self.read_key = keys.read_key
         # Now, while the heap still has three kilobytes in one piece. Where it fails, the link says why.
         from latchpin.adapters import tls_stream
@@ -41,18 +40,32 @@ class Hands:
             self._settings["keepalive_s"],
         )
 
+    def load(self) -> bytes | None:
+        """What the journal kept."""
+        from latchpin.adapters.flash_journal import Journal
+
+        try:
+            return Journal(self._directory).load()
+        finally:
+            runtime.make_room("latchpin.adapters.flash_journal")
+
+    def store(self, data: bytes) -> None:
+        from latchpin.adapters.flash_journal import Journal
+
+        Journal(self._directory).store(data)
+        runtime.make_room("latchpin.adapters.flash_journal")
+
     def show(self, view) -> None:
         for screen in self._screens:
             screen.show(view)
 
     async def post(self, url: str, headers: str, body: bytes) -> tuple:
-        from latchpin.adapters import https_post  # a device that goes through the bridge never loads it
+        from latchpin.adapters import https_post
 
         try:
             return await https_post.post(url, headers, body, self._settings["mcp"])
         finally:
-            runtime.unload("latchpin.adapters", "https_post")
-            runtime.unload("latchpin.adapters", "tls_stream")
+            runtime.make_room("latchpin.adapters.https_post", "latchpin.adapters.tls_stream")
 
     def answer(self, ok: bool, text: str) -> None:
         """The end of a call: shown by the agent already; an application overrides this."""

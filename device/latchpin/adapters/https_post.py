@@ -5,12 +5,12 @@ Not an HTTP client: no redirects, no cookies, no proxies, no second request on a
 
 import asyncio
 
-from latchpin import runtime
 from latchpin.adapters import tls_stream
-from latchpin.runtime import LinkError
+from latchpin.adapters.stream import LinkError, close_stream
+from latchpin.runtime import const
 
 MAX_BODY = 65_536
-_MAX_HEAD = 4_096
+_MAX_HEAD = const(4_096)
 _KEPT = ("content-type", "dpop-nonce", "mcp-session-id", "retry-after", "www-authenticate")
 
 
@@ -50,7 +50,7 @@ async def post(url: str, headers: str, body: bytes, proof: dict, max_body: int =
     except OSError:
         raise LinkError("closed", "the connection broke")
     finally:
-        await runtime.close_stream(writer)
+        await close_stream(writer)
 
 
 def _split(url):

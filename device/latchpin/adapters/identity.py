@@ -18,9 +18,6 @@ class Identity:
         self.mqtt_password = mqtt_password
         self.bridges = bridges
 
-    def __repr__(self):
-        return "Identity(" + self.device + ")"
-
     def enrolment(self) -> str:
         """DEVICE KID PUBLICHEX MQTTPASSWORD: for the serial line to the person who enrols, and nowhere else."""
         return " ".join((self.device, str(self.kid[0]), binascii.hexlify(self.public).decode(), self.mqtt_password))

@@ -7,12 +7,22 @@ Any client (mqtt_as, say) can stand in for it that has what is public in `MqttLi
 import asyncio
 
 from latchpin import runtime
-from latchpin.runtime import LinkError
+from latchpin.adapters.stream import LinkError, close_stream
+from latchpin.runtime import const
 
 MAX_REMAINING = 8_192
 RECEIVE_MAXIMUM = 2  # each may be a whole frame in RAM
 
-_CONNACK, _PUBLISH, _PUBACK, SUBACK, _PINGRESP, _DISCONNECT = 0x20, 0x30, 0x40, 0x90, 0xD0, 0xE0
+_CONNACK = const(0x20)
+_PUBLISH = const(0x30)
+_PUBACK = const(0x40)
+_SUBACK = const(0x90)
+_PINGRESP = const(0xD0)
+_DISCONNECT = const(0xE0)
+
+_BROKEN = const("the broker broke the protocol")
+_BROKE_OFF = const("the connection broke")
+_GIVEN_UP = const("given up on this side")
 
 
 class MqttLink:
@@ -46,9 +56,6 @@ class MqttLink:
         self._queue = []
         self._arrived = asyncio.Event()
 
-    def __repr__(self):
-        return "MqttLink(" + self._client_id + ")"
-
     @property
     def alive(self) -> bool:
         """Connected, as far as anybody knows: a dead broker is noticed within keepalive_s."""
@@ -56,7 +63,7 @@ class MqttLink:
 
     async def connect(self) -> None:
         """Connect and subscribe. Raises LinkError: "dns", "tcp", "tls", "timeout", "closed", "protocol" or "refused"."""
-        from latchpin.adapters import mqtt_opening  # not for longer than it takes: four kilobytes of heap
+        from latchpin.adapters import mqtt_opening
 
         done = False
         try:
@@ -68,14 +75,13 @@ class MqttLink:
             self._longest = limits.get(0x27, MAX_REMAINING)
             self._retain = limits.get(0x25, 1)
             if self._topics:
-                mqtt_opening.granted(await self._ask(0x82, SUBACK, b"", mqtt_opening.subscription(self._topics)))
+                mqtt_opening.granted(await self._ask(0x82, _SUBACK, b"", mqtt_opening.subscription(self._topics)))
             self._tasks.append(asyncio.create_task(self._keep()))
             done = True
         except (LookupError, ValueError):
             raise LinkError("protocol", _BROKEN)
         finally:
-            runtime.unload("latchpin.adapters", "mqtt_opening")
-            runtime.unload("latchpin.adapters", "tls_stream")
+            runtime.make_room("latchpin.adapters.mqtt_opening", "latchpin.adapters.tls_stream")
             if not done:
                 await self.close()
 
@@ -122,7 +128,7 @@ class MqttLink:
         for task in self._tasks:
             task.cancel()
         self._tasks = []
-        await runtime.close_stream(writer)
+        await close_stream(writer)
 
     async def _ask(self, kind, answer, before, after, payload=b""):
         # One packet, one answer to it: the packet identifier stands between `before` and `after`.
@@ -242,11 +248,6 @@ class MqttLink:
             self._arrived.set()
         elif qos:
             raise ValueError
-
-
-_BROKEN = "the broker broke the protocol"
-_BROKE_OFF = "the connection broke"
-_GIVEN_UP = "given up on this side"
 
 
 def string(text):

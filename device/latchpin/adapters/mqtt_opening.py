@@ -5,7 +5,7 @@ Not kept in memory: mqtt_link.py unloads it when the connection stands. Section 
 
 from latchpin.adapters import tls_stream
 from latchpin.adapters.mqtt_link import MAX_REMAINING, RECEIVE_MAXIMUM, packet, skip, string, varint
-from latchpin.runtime import LinkError
+from latchpin.adapters.stream import LinkError
 
 # Sizes of the properties of a CONNACK by identifier (3.2.2.3): 0 a string, 5 a pair of strings, 9 none of them.
 _SIZES = b"\x09" * 17 + b"\4\0\2\x09\0\0\x09\x09\x09\0\x09\0\x09\x09\0\x09\2\2\x09\1\1\5\4\1\1\1"

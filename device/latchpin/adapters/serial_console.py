@@ -7,12 +7,14 @@ import asyncio
 import select
 import sys
 
+from latchpin.runtime import const
+
 try:
     from os import read as _read_descriptor  # CPython: its sys.stdin would buffer what poll then no longer sees
 except ImportError:
     _read_descriptor = None
 
-PAUSE_MS = 20
+_PAUSE_MS = const(20)
 
 
 class SerialConsole:
@@ -29,7 +31,7 @@ class SerialConsole:
         while True:
             # Polled, because a closed pipe would keep MicroPython's event loop busy for ever.
             while not self._poll.poll(0):
-                await asyncio.sleep(PAUSE_MS / 1000)
+                await asyncio.sleep(_PAUSE_MS / 1000)
             key = _read()
             if not key:
                 while True:  # nobody will ever type again

@@ -8,13 +8,13 @@ import json
 import os
 
 from latchpin import runtime
-from latchpin.adapters import tls_stream
 from latchpin.adapters.identity import Identity
+from latchpin.runtime import const
 
 IDENTITY = "identity.json"
 SETTINGS = "settings.json"
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_ALPHABET = const("0123456789abcdefghjkmnpqrstvwxyz")
 
 
 class SettingsError(Exception):
@@ -172,6 +172,8 @@ def _check_proof(directory, found, name):
     if not (pin or ca):
         raise SettingsError(SETTINGS + ": " + name + ': give "ca" (a DER file) or "pin" (SHA-256 of the certificate)')
     if pin:
+        from latchpin.adapters import tls_stream
+
         try:
             tls_stream.pins(pin)
         except (AttributeError, ValueError):

@@ -4,7 +4,7 @@ Not kept in memory: whoever uses it unloads it when the connection stands.
 """
 
 from latchpin import runtime
-from latchpin.runtime import LinkError
+from latchpin.adapters.stream import LinkError
 
 if runtime.MICROPYTHON:
     import asyncio
@@ -13,6 +13,8 @@ if runtime.MICROPYTHON:
     from errno import EINPROGRESS
 
     import tls
+
+    from latchpin.adapters.stream import pin_check
 
     def pins(pin: str) -> list[bytes]:
         """The SHA-256 values in `pin`: 64 hex digits each, blanks between several. Raises ValueError."""
@@ -34,7 +36,7 @@ if runtime.MICROPYTHON:
         else:
             context.verify_mode = tls.CERT_OPTIONAL  # under CERT_NONE the callback is never called
         if pin:
-            context.verify_callback = runtime.pin_check(pins(pin))
+            context.verify_callback = pin_check(pins(pin))
         return context
 
     async def open_tls(host: str, port: int, server_name: str, context, first: bytes, timeout_s: int):

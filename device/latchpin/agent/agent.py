@@ -3,15 +3,13 @@
 Not for I/O, time or chance: they come as arguments. Which deed follows which event stands in authorization.py.
 """
 
-from latchpin.agent import dpop, mcp, prompts
+from latchpin import runtime
 from latchpin.agent.authorization import Authorization
 from latchpin.agent.conversation import Conversation
 from latchpin.agent.events import Event
-from latchpin.agent.pin_entry import PinEntry
 from latchpin.agent.token_keeper import TokenKeeper
 from latchpin.runtime import const
-from latchpin.wire import errors
-from latchpin.wire.errors import PeerError
+from latchpin.wire.errors import CODES, PeerError
 
 _IDLE_MS = const(30_000)
 _RECONNECT_S = const((1, 300))
@@ -19,6 +17,18 @@ _BACK_OFF_S = const((1, 60))
 _LOCKED_POLL_S = const(60)
 _MOST_SIGNATURES = const(3)
 _MOST_ANSWER_BYTES = const(8_192)
+
+# What is needed between the frames, and in the way of those.
+_SELDOM = const(
+    (
+        "latchpin.agent.prompts",
+        "latchpin.agent.pin_entry",
+        "latchpin.wire.check_digit",
+        "latchpin.agent.mcp",
+        "latchpin.agent.dpop",
+        "latchpin.crypto.p256",
+    )
+)
 
 
 class Agent:
@@ -44,8 +54,7 @@ class Agent:
         self._machine = Authorization(self)
         self._effects = []
         self._now_ms = 0
-        self._clock_s = 0
-        self._clock_at_ms = 0
+        self._epoch_ms = 0
         self._wake_ms = None
         self._wait_s = 0
         self._nonces = [None, None]
@@ -115,14 +124,14 @@ class Agent:
         now_s = reply["now"]
         # `now` is authenticated, yet its source may err: the clock never goes back by more than a day.
         if now_s + 86_400 >= keeper.seen_s:
-            self._clock_s, self._clock_at_ms = now_s, self._now_ms
+            self._epoch_ms = now_s * 1000 - self._now_ms
             keeper.seen_s = max(now_s, keeper.seen_s)
             self._effects.append(Event("SetClock", now_s=now_s))
         self._nonces[self.state == "CALLING"] = reply.get("dpop_nonce", self._nonces[self.state == "CALLING"])
         name = reply.name
         when = name.lower()
         if name == "ERROR":
-            when = errors.CODES.get(reply["error"], "internal")
+            when = CODES.split(" ")[reply["error"] - 1]
         if when != "use_dpop_nonce":
             self._signed = None
         if reply.get("auth_session") and when != "tokens":
@@ -132,23 +141,17 @@ class Agent:
             self._take_block(reply)
         elif when == "offer" and self.state == "DISCOVERING":
             self._offer = reply
-            self._resume()
+            if not (reply["dpop_supported"] or self._settings.get("allow_bearer")):
+                fire("fatal", "bearer_only")
+            elif keeper.usable(self._now_ms):
+                fire("usable")
+            elif keeper.refresh_token or reply.get("challenge_endpoint"):
+                fire(self._renewal())
+            else:
+                fire("fatal", "needs_browser")
         elif not fire(when, reply):
             # A reply that fits nowhere must not leave the device waiting for ever.
             fire("fatal", when if name == "ERROR" else "internal")
-
-    def _resume(self):
-        fire = self._machine.fire
-        if not (self._offer["dpop_supported"] or self._settings.get("allow_bearer")):
-            fire("fatal", "bearer_only")
-        elif self._tokens.usable(self._now_ms):
-            fire("offer_ready")
-        elif self._tokens.refresh_token:
-            fire("offer_refresh")
-        elif self._offer.get("challenge_endpoint"):
-            fire("offer_pair")
-        else:
-            fire("fatal", "needs_browser")
 
     def _take_key(self, key):
         fire = self._machine.fire
@@ -178,15 +181,18 @@ class Agent:
             if self.state == "WAITING":
                 fire("idle" if len(self._entry) or self._answers else self._keyed("lapsed"), self._prompt)
             elif self.state == "READY":
-                fire(self._keyed("due" if self._tokens.refresh_token else "due_pair"))
+                fire(self._keyed(self._renewal()))
             else:
-                fire(self._keyed("rested"))
+                fire(self._keyed("again"))
 
     def _want_call(self):
         call = self._settings.get("call")
         if call:
             self._call = (call["tool"], call.get("arguments", {}))
         return call
+
+    def _renewal(self):
+        return "renew" if self._tokens.refresh_token else "pair"
 
     def _keyed(self, when):
         return when if self._talk.keyed(self._now_ms) else "unkeyed"
@@ -211,6 +217,7 @@ class Agent:
         self._forget_answers()
         self._wake_ms = None
         self.show("connecting")
+        runtime.make_room(*_SELDOM)
         self._effects.append(self._talk.greet(self._now_ms))
 
     def prove(self, when, cause):
@@ -247,6 +254,8 @@ class Agent:
         inputs = self._prompt["inputs"]
         # Nothing to type: it is somebody else's turn (an approval, say). Look again when the prompt lapses.
         done = len(self._answers)
+        from latchpin.agent.pin_entry import PinEntry
+
         self._entry = PinEntry(inputs[done] if done < len(inputs) else {"name": "", "kind": 0, "max": 0})
         self._wake_ms = self._now_ms + self._prompt.get("ttl_s", 600) * 1000
         self.show_entry(when, cause)
@@ -256,6 +265,8 @@ class Agent:
         self.show("waiting", label, self._prompt.get("binding_word", ""))
 
     def show(self, code, *values):
+        from latchpin.agent import prompts
+
         title, text = prompts.text(code, self._talk.request_id, *values)
         self._last = Event(
             "Show", code=code, title=title, text=text, entry=self._entry.masked() if self._entry is not None else ""
@@ -263,7 +274,8 @@ class Agent:
         self._effects.append(self._last)
 
     def answer(self, when, cause):
-        answers, self._answers = self._answers, {}
+        answers = self._answers
+        self._forget_answers()
         self._challenge({"answers": answers})
 
     def say_refusal(self, when, reply):
@@ -345,6 +357,7 @@ class Agent:
     def _forget_answers(self):
         if self._entry is not None:
             self._entry.wipe()
+            self._entry = None
         self._answers = {}
         self._signed = None
 
@@ -352,7 +365,11 @@ class Agent:
         keeper = self._tokens
         fields["scope"] = self._settings.get("scope", 0)
         if keeper.auth_session is None or keeper.code_verifier is None:
-            keeper.begin()
+            from latchpin.agent import dpop
+
+            if keeper.code_verifier is None:
+                # RFC 7636, section 4.1.
+                keeper.code_verifier = dpop.base64url(self._random(32))
             fields["code_challenge"] = dpop.s256(keeper.code_verifier)
         if keeper.auth_session is not None:
             fields["auth_session"] = keeper.auth_session
@@ -360,9 +377,9 @@ class Agent:
         self._ask_signed("CHALLENGE", fields, self._offer["challenge_endpoint"])
 
     def _ask(self, name, fields):
-        if name != "REVOKE":
-            fields["resource"] = self._settings.get("resource", 0)
+        fields["resource"] = self._settings.get("resource", 0)
         self._wake_ms = None
+        runtime.make_room(*_SELDOM)
         self._effects.append(self._talk.ask(name, fields, self._now_ms))
 
     def _ask_signed(self, name, fields, uri):
@@ -375,12 +392,16 @@ class Agent:
         self._ask(name, fields)
 
     def _proof(self, uri, nonce, token=None):
-        keeper = self._tokens
-        iat = self._clock_s + (self._now_ms - self._clock_at_ms) // 1000
+        from latchpin.agent import dpop
+
+        private, public = self._tokens.dpop_key()
+        iat = (self._epoch_ms + self._now_ms) // 1000
         jti = dpop.base64url(self._random(12))
-        return dpop.proof(keeper.dpop_private, keeper.dpop_public, "POST", uri, jti, iat, nonce, token)
+        return dpop.proof(private, public, "POST", uri, jti, iat, nonce, token)
 
     def send_call(self, when, block):
+        from latchpin.agent import mcp
+
         tool, arguments = self._call
         token = self._tokens.access_token
         body = mcp.call(tool, arguments)
@@ -391,6 +412,7 @@ class Agent:
                 headers += "DPoP: " + self._proof(uri, self._nonces[1], token) + "\r\n"
             self._signed = None
             self._signatures = 0
+            runtime.make_room(*_SELDOM)
             self._effects.append(Event("Post", url=uri, headers=headers, body=body))
             return
         if not self._offer["dpop_supported"]:
@@ -413,6 +435,8 @@ class Agent:
 
     def _take_result(self, status, challenge, body):
         if status == 200:
+            from latchpin.agent import mcp
+
             self._refused_token = False
             try:
                 ok, text = mcp.read(body)
@@ -426,7 +450,7 @@ class Agent:
             # One new token for a refused one; a second refusal is the answer.
             self._refused_token = True
             self._tokens.drop_access_token()
-            self._machine.fire("unauthorized" if self._tokens.refresh_token else "unauthorized_pair")
+            self._machine.fire(self._renewal())
         else:
             self._finish_call("mcp_refused", str(status))
 

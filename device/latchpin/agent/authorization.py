@@ -3,22 +3,23 @@
 Not for deeds: `do` names a method of agent.py. The README's diagram is drawn from this table by a test.
 """
 
-STATES = (
-    "OFFLINE GREETING PROVING DISCOVERING CHALLENGING WAITING ANSWERING REDEEMING READY REFRESHING CALLING RESTING LOCKED STOPPED"
-)
-
-# A row may name one of these instead of a state.
-GROUPS = (
-    ("SHAKING", "GREETING PROVING"),
-    ("PAIRING", "CHALLENGING ANSWERING"),
-    ("TAKING", "REDEEMING REFRESHING"),
-    ("SIGNED", "CHALLENGING ANSWERING REDEEMING REFRESHING CALLING"),
-    ("ASKING", "DISCOVERING CHALLENGING ANSWERING REDEEMING REFRESHING CALLING"),
-    ("HALTED", "RESTING LOCKED STOPPED"),
-    ("SLEEPING", "RESTING LOCKED"),
-    ("SETTLED", "WAITING READY RESTING LOCKED STOPPED"),
-    ("ANY", STATES),
-)
+# A state, and the groups that it belongs to: a row of TRANSITIONS may name one of those instead.
+SCOPES = """
+OFFLINE ANY
+GREETING SHAKING ANY
+PROVING SHAKING ANY
+DISCOVERING KEEPING ASKING ANY
+CHALLENGING PAIRING SIGNED ASKING ANY
+WAITING SETTLED ANY
+ANSWERING PAIRING SIGNED ASKING ANY
+REDEEMING TAKING SIGNED ASKING ANY
+READY KEEPING SETTLED ANY
+REFRESHING TAKING SIGNED ASKING ANY
+CALLING KEEPING SIGNED ASKING ANY
+RESTING HALTED SETTLED ANY
+LOCKED HALTED SETTLED ANY
+STOPPED HALTED SETTLED ANY
+"""
 
 # in state or group, when, do, and be in (".": stay). One text: as Python tuples it would be twice as large on the chip.
 TRANSITIONS = (
@@ -31,13 +32,12 @@ TRANSITIONS = (
     "PROVING message_4 discover DISCOVERING\n"
     "SHAKING refused rest RESTING\n"
     "SHAKING silence rest RESTING\n"
-    "SLEEPING rested discover DISCOVERING\n"
     # Whatever is wanted, there is no speaking without a session: open one, then see what the device holds.
     "SETTLED unkeyed greet GREETING\n"
-    # What to do with an open session depends on what the device holds.
-    "DISCOVERING offer_pair challenge CHALLENGING\n"
-    "DISCOVERING offer_refresh refresh REFRESHING\n"
-    "DISCOVERING offer_ready settle READY\n"
+    # What to do with an open session, or when a token ends or is refused, depends on what the device holds.
+    "DISCOVERING usable settle READY\n"
+    "KEEPING renew refresh REFRESHING\n"
+    "KEEPING pair challenge CHALLENGING\n"
     # FiPA-04: ask, answer, redeem.
     "PAIRING prompt ask_human WAITING\n"
     "TAKING prompt ask_human WAITING\n"
@@ -62,12 +62,8 @@ TRANSITIONS = (
     "REFRESHING invalid_grant challenge_anew CHALLENGING\n"
     # With a token.
     "READY call call CALLING\n"
-    "READY due refresh REFRESHING\n"
-    "READY due_pair challenge CHALLENGING\n"
     "CALLING block send_call .\n"
     "CALLING answer report READY\n"
-    "CALLING unauthorized refresh REFRESHING\n"
-    "CALLING unauthorized_pair challenge CHALLENGING\n"
     # Any request: asked twice with the same rid, then the replica counts as dead and the session with it.
     "ASKING silence ask_again .\n"
     "ASKING dead greet GREETING\n"
@@ -103,10 +99,14 @@ class Authorization:
         return fired
 
     def _row(self, when):
-        for scope in [self.state] + [group for group, members in GROUPS if self.state in members]:
-            start = "\n" + scope + " " + when + " "
-            at = TRANSITIONS.find(start)
-            if at >= 0:
-                at += len(start)
-                return TRANSITIONS[at : TRANSITIONS.find("\n", at)].split(" ")
+        for scope in _words(SCOPES, self.state):
+            row = _words(TRANSITIONS, scope + " " + when)
+            if row:
+                return row[2:]
         return None
+
+
+def _words(table, start):
+    # Of the line that begins so; none where there is none.
+    at = table.find("\n" + start + " ") + 1
+    return table[at : table.find("\n", at)].split(" ") if at else []

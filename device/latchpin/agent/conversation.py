@@ -36,13 +36,13 @@ class Conversation:
 
     def greet(self, now_ms: int) -> Event:
         self.drop()
-        from latchpin.wire import edhoc  # not for longer than the handshake: five kilobytes of heap
+        from latchpin.wire import edhoc
 
         self._turn = 2
         self._stage = edhoc.Hello(self._identity, self._identity.bridges, self._random)
         self.request_id = edhoc.request_id(self._stage.message_1)
         self.deadline_ms = now_ms + _REPLY_TIMEOUT_MS
-        return self._publish(topics.hello(self._identity.device), cbor.encode([1, self._stage.message_1]))
+        return self._publish(topics.topic(self._identity.device, "hello"), cbor.encode([1, self._stage.message_1]))
 
     def prove(self, now_ms: int) -> Event:
         self.deadline_ms = now_ms + _REPLY_TIMEOUT_MS
@@ -54,7 +54,7 @@ class Conversation:
         self._settle()
         self._rid = fields["rid"]
         self._plaintext = messages.pack(messages.Message(name, fields))
-        self.request_id = "".join(["%02x" % byte for byte in self._rid[:4]])
+        self.request_id = self._rid[:4].hex()
         return self._send(now_ms)
 
     def ask_again(self, now_ms: int) -> Event:
@@ -72,7 +72,7 @@ class Conversation:
         """
         decoded = cbor.decode(payload)
         if self._session is not None:
-            return self._hear_sealed(decoded, payload)
+            return self._hear_sealed(decoded)
         stage = self._stage
         if stage is None:
             raise PeerError("nothing was asked")
@@ -89,7 +89,7 @@ class Conversation:
             elif number == 4:
                 self._session = stage.confirm(parts[0])
                 self._stage = None
-                runtime.unload("latchpin.wire", "edhoc")
+                runtime.make_room("latchpin.wire.edhoc", "latchpin.crypto.p256")
                 self._opened_ms = now_ms
                 self.deadline_ms = None
             else:
@@ -101,7 +101,7 @@ class Conversation:
             return "refused", None
         return "message_%d" % number, None
 
-    def _hear_sealed(self, decoded, payload):
+    def _hear_sealed(self, decoded):
         if decoded == [0]:
             # A hint that nobody signed: it counts only while an answer is awaited, and costs one handshake.
             if self._plaintext is None:
@@ -109,9 +109,9 @@ class Conversation:
             return "dead", None
         if self._plaintext is None:
             raise PeerError("a reply that nobody asked for")
-        plaintext, _ = self._session.open(session.parse(payload), self._requests)
+        plaintext, _ = self._session.open(session.parse(decoded), self._requests)
         reply = messages.unpack(plaintext)
-        if messages.is_request(reply) or reply["rid"] != self._rid:
+        if "now" not in reply.fields or reply["rid"] != self._rid:
             raise PeerError("a reply to another request")
         self._settle()
         return "reply", reply
@@ -129,7 +129,7 @@ class Conversation:
         self.deadline_ms = None
 
     def _up(self):
-        return topics.up(self._identity.device, self._replica)
+        return topics.topic(self._identity.device, "up", self._replica)
 
     def _publish(self, topic, payload):
         return Event("Publish", topic=topic, payload=payload)

@@ -17,7 +17,7 @@ Events, what happened:
 Effects, what to do:
 
     Connect       after_ms              open the link to the broker after so many milliseconds
-    Publish       topic, payload        publish at QoS 1; nobody waits for it longer than EXPIRY_S
+    Publish       topic, payload        publish at QoS 1; nobody waits for it longer than the runner says
     Show          code, title, text, entry   what the person sees; code: stable, for lamps and tests; entry: masked
     Store         data                  write this to the journal before the next effect
     Post          url, headers, body    POST to the MCP server; headers: lines, each with its CR LF
@@ -25,12 +25,10 @@ Effects, what to do:
     SetClock      now_s                 the authenticated time, in seconds since 1970, from a sealed reply
 """
 
-EXPIRY_S = 10
-
-_HIDDEN = "key payload headers body data"
+from latchpin.wire.messages import Message
 
 
-class Event:
+class Event(Message):
     """One row of the tables above: `Event("KeyPressed", key="4")`, read as `event.name` and `event.key`."""
 
     def __init__(self, name: str, **fields):
@@ -38,14 +36,6 @@ class Event:
         self.fields = fields
 
     def __getattr__(self, field):
-        try:
+        if field in self.fields:
             return self.fields[field]
-        except KeyError:
-            raise AttributeError(field)
-
-    def __eq__(self, other):
-        return isinstance(other, Event) and self.name == other.name and self.fields == other.fields
-
-    def __repr__(self):
-        shown = [field + "=" + ("." if field in _HIDDEN else repr(self.fields[field])) for field in sorted(self.fields)]
-        return self.name + "(" + ", ".join(shown) + ")"
+        raise AttributeError(field)

@@ -5,14 +5,15 @@ Not for sending: the body goes out by the bridge's relay or straight over HTTPS,
 
 import json
 
+from latchpin.runtime import const
 from latchpin.wire.errors import PeerError
 
-VERSION = "2026-07-28"
+_VERSION = const("2026-07-28")
 
 
 def call(tool: str, arguments: dict) -> bytes:
     """The JSON-RPC body of `tools/call`."""
-    meta = {"io.modelcontextprotocol/protocolVersion": VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
+    meta = {"io.modelcontextprotocol/protocolVersion": _VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
     params = {"name": tool, "arguments": arguments, "_meta": meta}
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
 
@@ -22,7 +23,7 @@ def headers(method: str, name: str) -> str:
     return (
         "Content-Type: application/json\r\n"
         "Accept: application/json, text/event-stream\r\n"
-        "MCP-Protocol-Version: " + VERSION + "\r\nMcp-Method: " + method + "\r\nMcp-Name: " + name + "\r\n"
+        "MCP-Protocol-Version: " + _VERSION + "\r\nMcp-Method: " + method + "\r\nMcp-Name: " + name + "\r\n"
     )
 
 

@@ -3,7 +3,12 @@
 Not for display: only `masked` leaves here.
 """
 
-from latchpin.wire import check_digit, messages
+from latchpin.runtime import const
+from latchpin.wire import check_digit
+from latchpin.wire.messages import MAX_ANSWER
+
+_DIGITS = const(0)
+_DAMM = const(1)
 
 
 class PinEntry:
@@ -11,12 +16,9 @@ class PinEntry:
 
     def __init__(self, wanted: dict):
         self.wanted = wanted
-        self._most = min(wanted.get("max", messages.MAX_ANSWER), messages.MAX_ANSWER)
+        self._most = min(wanted.get("max", MAX_ANSWER), MAX_ANSWER)
         self._typed = bytearray(self._most)
         self._length = 0
-
-    def __repr__(self):
-        return "PinEntry(.)"
 
     def press(self, key: str) -> str:
         """What a key did: "typed", "ignored", "short", "typo" or "whole". After "typo" the entry is empty again."""
@@ -29,7 +31,7 @@ class PinEntry:
             return "typed"
         if self._length == self._most or len(key.encode()) != 1:
             return "ignored"
-        if messages.INPUT_KINDS[self.wanted["kind"]] == "digits" and not "0" <= key <= "9":
+        if self.wanted["kind"] == _DIGITS and not "0" <= key <= "9":
             return "ignored"
         self._typed[self._length] = ord(key)
         self._length += 1
@@ -57,7 +59,7 @@ class PinEntry:
     def _judge(self):
         if self._length < max(1, self.wanted.get("min", 1)):
             return "short"
-        if messages.CHECKS[self.wanted.get("check", 0)] == "damm":
+        if self.wanted.get("check") == _DAMM:
             # A slip of the finger spends no attempt.
             if check_digit.damm(bytes(self._typed[: self._length]).decode()) != "0":
                 self.wipe()

@@ -3,8 +3,6 @@
 Not for asking: agent.py fetches and renews. The access token stays in RAM; a PIN never comes here.
 """
 
-from latchpin.agent import dpop
-from latchpin.crypto import p256
 from latchpin.runtime import const
 from latchpin.wire import cbor
 from latchpin.wire.errors import PeerError
@@ -23,9 +21,6 @@ class TokenKeeper:
         self.forget()
         self.seen_s = 0
 
-    def __repr__(self):
-        return "TokenKeeper(.)"
-
     def forget(self):
         """Back to nothing: the next pairing gets a key and a verifier of its own."""
         self.dpop_private = None
@@ -42,14 +37,15 @@ class TokenKeeper:
         self.renew_at_ms = None
         self._ends_at_ms = None
 
-    def begin(self):
-        """A DPoP key and a PKCE verifier (RFC 7636, section 4.1: 32 random bytes) where there are none."""
+    def dpop_key(self) -> tuple[bytes, bytes]:
+        """(private, public) of the key that proofs are signed with, made now if there is none."""
+        from latchpin.crypto import p256
+
         if self.dpop_private is None:
             self.dpop_private = p256.new_private(self._random)
         if self.dpop_public is None:
             self.dpop_public = p256.public_key(self.dpop_private)
-        if self.code_verifier is None:
-            self.code_verifier = dpop.base64url(self._random(32))
+        return self.dpop_private, self.dpop_public
 
     def accept(self, message, now_ms: int):
         """Take over a TOKENS message. Lifetimes count from its receipt, on a clock that nobody can set."""
@@ -84,5 +80,3 @@ class TokenKeeper:
         for index, name in enumerate(_KEPT):
             if index in kept:
                 setattr(self, name, kept[index])
-        if self.dpop_private is not None:
-            self.dpop_public = p256.public_key(self.dpop_private)

@@ -10,9 +10,9 @@ from latchpin.wire.errors import ContractError, PeerError
 from latchpin.wire.session import Session, enc_structure, xor
 
 BRIDGE = "latchpin-bridge"
-MAX_STEP = 255
 
 _SUITE = const(b"\x02")
+_MAX_STEP = const(255)
 
 
 def credential(subject: str, kid: bytes, public: bytes) -> bytes:
@@ -32,11 +32,6 @@ def request_id(message_1: bytes) -> str:
     return sha256(message_1)[:4].hex()
 
 
-def pack_step(number: int, *parts) -> bytes:
-    """The payload that carries handshake message `number`: bytes, and after message_2 the replica's id. 0: error, no parts."""
-    return cbor.encode([number] + list(parts))
-
-
 def unpack_step(decoded) -> tuple[int, list]:
     """(number, parts) of what cbor.decode made of a handshake payload.
 
@@ -47,7 +42,7 @@ def unpack_step(decoded) -> tuple[int, list]:
         type(number) is int
         and 0 <= number <= 4
         and len(decoded) == (1, 2, 3, 2, 2)[number]
-        and (not number or (isinstance(decoded[1], bytes) and 0 < len(decoded[1]) <= MAX_STEP))
+        and (not number or (isinstance(decoded[1], bytes) and 0 < len(decoded[1]) <= _MAX_STEP))
         and (number != 2 or (isinstance(decoded[2], str) and topics.is_id(decoded[2])))
     ):
         return number, decoded[1:]
@@ -63,9 +58,6 @@ class Hello:
         # The generator's output never stands alone: a PRF under the device's long-term secret hedges it (RFC 9528, section 9.8,
         # and RFC 8937). With a stuck generator every device still has keys of its own, though one device the same ones again.
         self._begin(p256.new_private(lambda length: kdf.hmac_sha256(identity.private, b"EDHOC" + random(length))))
-
-    def __repr__(self):
-        return "Hello"
 
     def _begin(self, private, suites=_SUITE, c_i=None):
         public = p256.public_key(private)[:32]
@@ -120,9 +112,6 @@ class Proof:
         self._prk = prk_4e3m
         self._th_4 = th_4
         self._names = names
-
-    def __repr__(self):
-        return "Proof"
 
     def confirm(self, message_4: bytes) -> Session:
         """The session that both sides now hold, once. Raises PeerError: the bridge did not make the same keys."""

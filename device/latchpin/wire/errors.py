@@ -12,20 +12,8 @@ class ContractError(Exception):
     """We were about to break the contract ourselves: a defect, loud in tests."""
 
 
-# On the wire a code is its number (messages.cddl, `error-code`). Numbers are never given twice.
-CODES = {
-    1: "wrong_answer",
-    2: "expired",
-    3: "locked",
-    4: "denied",
-    5: "try_later",
-    6: "needs_browser",
-    7: "not_first_party",
-    8: "unknown_device",
-    9: "use_dpop_nonce",
-    10: "invalid",
-    11: "internal",
-    12: "invalid_session",
-    13: "invalid_grant",
-}
-NUMBERS = {name: number for number, name in CODES.items()}
+# On the wire a code is its place in this list, from 1 (messages.cddl, `error-code`). New ones go to the end.
+CODES = (
+    "wrong_answer expired locked denied try_later needs_browser not_first_party unknown_device use_dpop_nonce invalid internal"
+    " invalid_session invalid_grant"
+)

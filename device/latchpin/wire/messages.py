@@ -9,10 +9,11 @@ from latchpin.wire import cbor
 from latchpin.wire.errors import ContractError, PeerError
 
 RID_BYTES = 8
-_INPUTS = const(30)  # its key
-MAX_NAME = 32
 MAX_ANSWER = 64
-MAX_CHOICE = 40
+
+_MAX_NAME = const(32)
+_MAX_CHOICE = const(40)
+_INPUTS = const(30)
 
 # The tables are texts and are searched as such: as dicts they would take four times the heap.
 
@@ -95,14 +96,10 @@ INPUT_FIELDS = """
 5 label t 40
 6 choices c 8
 """
-INPUT_KINDS = ("digits", "text", "date", "choice", "secret")
-CHECKS = ("none", "damm")
-
-EVENTS = ("started", "unpaired", "factory_reset")
 
 
 class Message:
-    """One message: `name` from MESSAGES, fields by name with `message["rid"]` and `message.get("ttl_s")`. Prints no secret."""
+    """One message: `name` from MESSAGES, fields by name with `message["rid"]` and `message.get("ttl_s")`. Prints no value."""
 
     def __init__(self, name: str, fields: dict):
         self.name = name
@@ -118,10 +115,7 @@ class Message:
         return isinstance(other, Message) and self.name == other.name and self.fields == other.fields
 
     def __repr__(self):
-        shown = []
-        for name in sorted(self.fields):
-            shown.append(name + "=" + ("***" if is_secret(name) else repr(self.fields[name])))
-        return self.name + "(" + ", ".join(shown) + ")"
+        return self.name + "(.)"
 
 
 def pack(message: Message) -> bytes:
@@ -133,7 +127,7 @@ def pack(message: Message) -> bytes:
         encoded = _numbered(FIELDS, message.fields)
         if "inputs" in message.fields:
             encoded[_INPUTS] = [_numbered(INPUT_FIELDS, item) for item in message.fields["inputs"]]
-        encoded[0] = _number(MESSAGES, message.name)
+        encoded[0] = number(MESSAGES, message.name)
         _check(encoded)
     except (AttributeError, TypeError, ValueError, PeerError):
         raise ContractError("cannot pack " + message.name)
@@ -154,58 +148,49 @@ def unpack(data: bytes) -> Message:
     return Message(name, fields)
 
 
-def is_request(message: Message) -> bool:
-    return _number(MESSAGES, message.name) < 16
-
-
-def is_secret(field: str) -> bool:
-    """True for a field that never prints."""
-    return _line(FIELDS, _number(FIELDS, field))[1] < "a"
-
-
-def limit(field: str) -> int:
-    """The limit of a field, as FIELDS gives it."""
-    return int(_line(FIELDS, _number(FIELDS, field))[2])
-
-
-def _line(table, number):
-    # The words behind a number; none where the number has no line.
+def line(table: str, number: int) -> list:
+    """The words behind a number in one of the tables; none where no line has it."""
     at = table.find("\n%d " % number)
-    return table[at + 1 : table.find("\n", at + 1)].split(" ")[1:] if at >= 0 else ()
+    return table[at + 1 : table.find("\n", at + 1)].split(" ")[1:] if at >= 0 else []
 
 
-def _number(table, name):
+def number(table: str, name: str) -> int:
+    """The number before a name in one of the tables. Raises ValueError: no line has it."""
     at = table.find(" " + name + " ")
-    return int(table[table.rfind("\n", 0, at) : at])  # ValueError where no line has the name
+    return int(table[table.rfind("\n", 0, at) : at])
 
 
 def _numbered(table, fields):
-    return {_number(table, name): fields[name] for name in fields}
+    return {number(table, name): fields[name] for name in fields}
 
 
 def _named(table, fields):
-    return {_line(table, key)[0]: fields[key] for key in fields}
+    return {line(table, key)[0]: fields[key] for key in fields}
 
 
 def _check(decoded):
     # The name of the message that a map is.
-    number = decoded.get(0) if isinstance(decoded, dict) else None
-    row = _line(MESSAGES, number) if type(number) is int else ()
+    kind = decoded.get(0) if isinstance(decoded, dict) else None
+    row = line(MESSAGES, kind) if type(kind) is int else []
     if not row:
         raise PeerError("unknown message")
-    may = row.index("?")
-    for key in row[1:may]:
+    for key in row[1 : row.index("?")]:
         if int(key) not in decoded:
             raise PeerError("field missing")
     for key in decoded:
-        if key != 0 and not (type(key) is int and str(key) in row and _fits(FIELDS, key, decoded[key])):
-            raise PeerError("field")
+        if key != 0 and str(key) not in row:
+            raise PeerError("foreign field")
+    if not _fit(FIELDS, decoded):
+        raise PeerError("field")
     return row[0]
 
 
-def _fits(table, key, value):
-    row = _line(table, key) if type(key) is int else ()
-    return bool(row) and _good(row[1].lower(), int(row[2]), value)
+def _fit(table, numbered):
+    for key in numbered:
+        row = line(table, key) if type(key) is int else []
+        if not row or not _good(row[1].lower(), int(row[2]), numbered[key]):
+            return False
+    return True
 
 
 def _good(kind, most, value):
@@ -220,13 +205,9 @@ def _good(kind, most, value):
     if size > most or (not size and kind in "ac") or (kind == "r" and size < most):
         return False
     if kind == "a":
-        return all(_good("t", MAX_NAME, name) and _good("t", MAX_ANSWER, value[name]) for name in value)
+        return all(_good("t", _MAX_NAME, name) and _good("t", MAX_ANSWER, value[name]) for name in value)
     if kind == "c":
-        return all(_good("t", MAX_CHOICE, choice) for choice in value)
+        return all(_good("t", _MAX_CHOICE, choice) for choice in value)
     if kind == "i":
-        return all(isinstance(item, dict) and 0 in item and 1 in item and _all_fit(item) for item in value)
+        return all(isinstance(item, dict) and 0 in item and 1 in item and _fit(INPUT_FIELDS, item) for item in value)
     return True
-
-
-def _all_fit(item):
-    return all(_fits(INPUT_FIELDS, key, item[key]) for key in item)

@@ -9,10 +9,10 @@ from latchpin.wire import cbor
 from latchpin.wire.errors import ContractError, PeerError
 
 BUCKETS = (64, 256, 1024, 2048, 4096)
-MAX_MESSAGES = 1 << 16
-MAX_AGE_S = 24 * 3600
-MAX_FAILED_TAGS = 64
 
+_MAX_MESSAGES = const(1 << 16)
+_MAX_AGE_S = const(24 * 3600)
+_MAX_FAILED_TAGS = const(64)
 _ALG = const(30)  # AES-CCM-16-128-128 (RFC 9053, section 4.2): key 16, nonce 13, tag 16 bytes
 _TAG = const(16)
 
@@ -43,7 +43,7 @@ def parse(payload) -> Frame:
         if all([isinstance(field, bytes) for field in fields]):
             protected, ciphertext, kid, piv, sid = fields
             fits = len(ciphertext) in [_room(bucket, piv) for bucket in BUCKETS]
-            # Partial IV: no leading zeros (RFC 8613, section 5), and none beyond MAX_MESSAGES.
+            # Partial IV: no leading zeros (RFC 8613, section 5), and none beyond _MAX_MESSAGES.
             if fits and not protected and len(kid) == 1 and len(sid) == 8 and (len(piv) == 1 or (len(piv) == 2 and piv[0])):
                 return Frame(kid, piv, sid, ciphertext)
     raise PeerError("not a frame")
@@ -72,13 +72,10 @@ class Session:
         self._highest = -1
         self._failed = 0
 
-    def __repr__(self):
-        return "Session(" + self._role + ")"
-
     def over(self, age_s: int = 0) -> bool:
         """True when this session, `age_s` seconds after its handshake, must not be used any more."""
-        last = MAX_MESSAGES - 1
-        return age_s >= MAX_AGE_S or self._sent > last or self._highest >= last or self._failed >= MAX_FAILED_TAGS
+        counted = max(self._sent, self._highest + 1)
+        return age_s >= _MAX_AGE_S or counted >= _MAX_MESSAGES or self._failed >= _MAX_FAILED_TAGS
 
     def seal(self, plaintext: bytes, request: tuple[bytes, bytes] | None = None) -> tuple[bytes, tuple[bytes, bytes]]:
         """(frame, (kid, piv)): the bytes to publish, and the names by which a reply says that it answers this frame.

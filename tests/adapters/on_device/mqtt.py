@@ -6,7 +6,7 @@ import json
 import sys
 
 from latchpin.adapters.mqtt_link import MqttLink
-from latchpin.runtime import LinkError, ticks_diff, ticks_ms
+from latchpin.adapters.stream import LinkError, ticks_diff, ticks_ms
 
 
 async def step(link, name, *arguments):

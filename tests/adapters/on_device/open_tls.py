@@ -4,9 +4,8 @@ import asyncio
 import json
 import sys
 
-from latchpin import runtime
 from latchpin.adapters import tls_stream
-from latchpin.runtime import LinkError
+from latchpin.adapters.stream import LinkError, close_stream
 
 
 async def main(how):
@@ -31,7 +30,7 @@ async def main(how):
         await writer.drain()
         echoed = await reader.readexactly(len(how["first"]) + len(big))
         echoed = echoed[len(how["first"]) :] == big
-    await runtime.close_stream(writer)
+    await close_stream(writer)
     return {"code": None, "echoed": echoed is True}
 
 

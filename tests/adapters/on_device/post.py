@@ -5,7 +5,7 @@ import json
 import sys
 
 from latchpin.adapters import https_post
-from latchpin.runtime import LinkError
+from latchpin.adapters.stream import LinkError
 
 
 async def main(how):
