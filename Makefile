@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := tests/peers/node_modules/.installed
+# A file's tests stay in one process: they share brokers and servers.
+PARALLEL := -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 PIN ?=
 BENCH ?=
 
@@ -28,7 +30,7 @@ demo: $(STAMP)  ## the whole path once: a device asks for a PIN, you type it, a 
 	@$(BIN)/latchpin demo $(if $(PIN),--pin $(PIN))
 
 test: $(STAMP) $(PEERS)  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: $(STAMP)  ## lint, types and house rules
 	$(BIN)/ruff check .

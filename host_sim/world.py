@@ -33,6 +33,7 @@ BOARD = ROOT / "boards" / "UNIX"
 START_WITHIN_S = 30
 INSTALL_WITHIN_S = 600  # for whoever puts our password and ACL file on a broker of their own
 END_WITHIN_S = 3
+PORTS = range(20_000, 32_768)  # below the ports that Linux, macOS and Windows lend to outgoing connections
 CLIENT_ID = "latchpin-device"
 SCOPE = "led:read led:write"
 
@@ -245,7 +246,7 @@ class World:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         self._make_certificates()
-        ports = _free_ports(4)
+        ports = free_ports(4)
         self.issuer = f"https://localhost:{ports[0]}"
         self.resource = f"https://localhost:{ports[1]}/mcp"
         self.operations = f"http://127.0.0.1:{ports[3]}"
@@ -486,12 +487,17 @@ def micropython_is_here() -> bool:
     return (Path(sys.executable).parent / "micropython").exists()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback on which nobody listens, and which no outgoing connection is lent before somebody does."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        found: list[int] = []
+        while len(found) < count:
+            probe = stack.enter_context(socket.socket())
+            port = secrets.choice(PORTS)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+        return found
 
 
 async def _until_listening(port: int) -> None:

@@ -6,7 +6,6 @@ Not a test. `with running.server(folder) as server: ...`; parties.py beside it h
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from typing import Any
 import httpx2
 import tomli_w
 import trustme
+
+from host_sim.world import free_ports
 
 BRIDGE = "latchpin-device"  # confidential: it asserts devices
 APP = "peer-app"  # public, DPoP demanded
@@ -145,9 +146,7 @@ class Server:
 def server(folder: Path, **settings: Any) -> Iterator[Server]:
     """An AS with these settings of as.toml beside the usual ones; stopped at the end."""
     folder.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     if "issuer" in settings:
         settings["issuer"] = settings["issuer"].replace("PORT", str(port))
     running = Server(folder, port, settings)

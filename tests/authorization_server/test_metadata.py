@@ -70,7 +70,8 @@ def test_nothing_is_served_in_plaintext_nor_below_tls_1_2(server):
     with socket.create_connection(address, 5) as raw, pytest.raises(ssl.SSLError) as refused:
         context.wrap_socket(raw, server_hostname="localhost")
     # The server's own doing: an alert, or the end of the connection where its event loop loses the alert.
-    assert refused.value.reason in ("TLSV1_ALERT_PROTOCOL_VERSION", "UNEXPECTED_EOF_WHILE_READING")
+    ended = isinstance(refused.value, ssl.SSLZeroReturnError) or refused.value.reason == "UNEXPECTED_EOF_WHILE_READING"
+    assert ended or refused.value.reason == "TLSV1_ALERT_PROTOCOL_VERSION"
 
 
 def test_every_response_brings_a_fresh_nonce_and_is_stored_by_nobody(server):

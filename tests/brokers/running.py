@@ -22,6 +22,7 @@ import trustme
 
 from broker_bridge import mosquitto as files
 from broker_bridge.registry import Registry, hash_mqtt_password
+from host_sim.world import free_ports
 
 DEMO = ("host_sim", "broker")
 MISSING = "needs mosquitto: apt-get install mosquitto"
@@ -111,9 +112,7 @@ def certificate(folder: Path) -> tuple[Path, Path, Path]:
 
 
 def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def first_line(process: subprocess.Popen[str], within_s: float = 20) -> str:

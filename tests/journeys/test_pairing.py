@@ -9,7 +9,7 @@ import trustme
 
 from broker_bridge import mosquitto
 from broker_bridge.mosquitto import Listener
-from host_sim.world import World, WorldError, _free_ports
+from host_sim.world import World, WorldError, free_ports
 from tests.journeys.conftest import BROKERS, MOSQUITTO, NO_MOSQUITTO, RUNTIMES, have_mosquitto, pair
 
 
@@ -33,7 +33,7 @@ def test_a_broker_of_ones_own_takes_the_files_that_the_world_writes(travel, tmp_
     chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
     key.write_bytes(issued.private_key_pem.bytes())
     certificate.cert_pem.write_to_path(ca)
-    (port,) = _free_ports(1)
+    (port,) = free_ports(1)
     started: list[subprocess.Popen[bytes]] = []
 
     def install(notice: str) -> None:
