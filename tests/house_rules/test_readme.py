@@ -248,6 +248,18 @@ def test_links_between_documents_lead_to_what_exists() -> None:
     assert len(documents()) > 8 and broken == []
 
 
+def test_folders_and_files_that_the_documents_for_contributors_name_exist() -> None:
+    named = [
+        (path, name)
+        for path in ("CONTRIBUTING.md", "README.md")
+        for name in re.findall(r"`([\w.-]+/[\w./-]*)`", (ROOT / path).read_text())
+    ]
+    named += [
+        ("tests/README.md", f"tests/{name}") for name in re.findall(r"^\| `(\w+/)`", (ROOT / "tests/README.md").read_text(), re.M)
+    ]
+    assert len(named) > 20 and [(path, name) for path, name in named if not (ROOT / name).exists()] == []
+
+
 def anchors(text: str) -> set[str]:
     """How a heading is named in a link."""
     headings = re.findall(r"^#+ (.+)$", text, re.M)
