@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import SystemRandom
 
-from broker_bridge import bridge_key, exchange, logs, profile, translate
+from broker_bridge import bridge_key, exchange, life, logs, profile, translate
 from broker_bridge.as_client import AsClient
 from broker_bridge.broker_client import BrokerClient, Login
 from broker_bridge.devices import Devices, Live, Opened
@@ -78,10 +78,7 @@ class App:
     async def run(self) -> None:
         """Serves until SIGTERM or Ctrl-C."""
         loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
-        for name in ("SIGTERM", "SIGINT"):
-            with contextlib.suppress(NotImplementedError, AttributeError):
-                loop.add_signal_handler(getattr(signal, name), stop.set)
+        stop = life.told_to_stop()
         with contextlib.suppress(NotImplementedError, AttributeError):
             loop.add_signal_handler(signal.SIGHUP, self._devices.follow_registry)
         listen = self._settings.operations.listen
@@ -152,7 +149,7 @@ class App:
     async def _walk(self, live: Live, message: messages.Message, entry: Entry, way: Way) -> None:
         began_s = time.monotonic()
         try:
-            told = await self._fetch_along(way)
+            told = await self._fetch_along(way, message["rid"][:4].hex())
             live.exchange.finish(entry, told)
             self._reply(live, message, entry, told, round((time.monotonic() - began_s) * 1000))
         except Exception as failure:
@@ -162,7 +159,7 @@ class App:
             live.exchange.finish(entry, told)
             self._reply(live, message, entry, told)
 
-    async def _fetch_along(self, way: Way) -> Told:
+    async def _fetch_along(self, way: Way, request_id: str) -> Told:
         came: object = None
         failure: Refused | None = None
         while True:
@@ -172,16 +169,16 @@ class App:
                 return end.value
             failure = None
             try:
-                came = await self._fetch(wanted)
+                came = await self._fetch(wanted, request_id)
             except Refused as refusal:
                 failure = refusal
 
-    async def _fetch(self, wanted: Discover | Ask | Call) -> object:
+    async def _fetch(self, wanted: Discover | Ask | Call, request_id: str) -> object:
         if isinstance(wanted, Ask):
-            return await self._as_client.post(wanted)
+            return await self._as_client.post(wanted, request_id)
         if isinstance(wanted, Discover):
-            return await self._as_client.discovered(wanted.resource, self._https(wanted.resource.ca))
-        return await self._relay.call(wanted, self._https(wanted.resource.ca))
+            return await self._as_client.discovered(wanted.resource, self._https(wanted.resource.ca), request_id)
+        return await self._relay.call(wanted, self._https(wanted.resource.ca), request_id)
 
     def _reply(self, live: Live, message: messages.Message, entry: Entry, told: Told, ms: int | None = None) -> None:
         nonce = self._as_client.nonce

@@ -55,22 +55,22 @@ class AsClient:
         self.nonce: str | None = None
         self.reachable = False
 
-    async def discovered(self, resource: Resource, https: HttpsClient) -> Discovered:
+    async def discovered(self, resource: Resource, https: HttpsClient, request_id: str = "") -> Discovered:
         """Metadata of the AS (RFC 8414) and of `resource` (RFC 9728, fetched with `https`), both checked, at most 1 h old.
 
-        Raises Refused.
+        request_id: whose request it is, for the log of who is asked. Raises Refused.
         """
-        found = await self._discovered()
-        await self._cache.get(resource.uri, lambda: self._resource(resource, https))
+        found = await self._discovered(request_id)
+        await self._cache.get(resource.uri, lambda: self._resource(resource, https, request_id))
         return found
 
     async def metadata(self) -> Discovered:
         """Metadata of the AS alone. Raises Refused."""
-        return await self._discovered()
+        return await self._discovered("")
 
-    async def post(self, ask: Ask) -> Answer:
+    async def post(self, ask: Ask, request_id: str = "") -> Answer:
         """The AS's answer to a form. Raises Refused: nothing that an AS could mean."""
-        endpoints = (await self._discovered()).endpoints
+        endpoints = (await self._discovered(request_id)).endpoints
         if ask.endpoint not in endpoints:
             raise Refused("invalid", "endpoint_absent")
         form = dict(ask.form)
@@ -85,31 +85,33 @@ class AsClient:
         if ask.proof is not None:
             headers["DPoP"] = ask.proof
         wanted = ("dpop-nonce", "retry-after")
-        fetched = await self._fetch("POST", endpoints[ask.endpoint], headers, urlencode(form).encode(), wanted)
+        fetched = await self._fetch("POST", endpoints[ask.endpoint], headers, urlencode(form).encode(), wanted, request_id)
         self.nonce = nonce_of(fetched) or self.nonce
         return Answer(status=fetched.status, content=_content(ask, fetched), retry_after_s=retry_after_s(fetched))
 
-    async def _fetch(self, method: str, url: str, headers: dict[str, str], body: bytes, wanted: tuple[str, ...]) -> Fetched:
+    async def _fetch(
+        self, method: str, url: str, headers: dict[str, str], body: bytes, wanted: tuple[str, ...], request_id: str
+    ) -> Fetched:
         try:
-            fetched = await self._https.fetch(method, url, headers, body, wanted)
+            fetched = await self._https.fetch(method, url, headers, body, wanted, request_id)
         except Refused as refusal:
             self.reachable = refusal.code != "try_later"
             raise
         self.reachable = True
         return fetched
 
-    async def _discovered(self) -> Discovered:
-        return await self._cache.get("", self._authorization_server)
+    async def _discovered(self, request_id: str) -> Discovered:
+        return await self._cache.get("", lambda: self._authorization_server(request_id))
 
-    async def _authorization_server(self) -> Discovered:
+    async def _authorization_server(self, request_id: str) -> Discovered:
         issuer = self._configured.issuer
         names = ("oauth-authorization-server", "openid-configuration")
         # RFC 8414, section 5: OpenID Connect appends where RFC 8414 inserts.
         places = [*(well_known(issuer, name) for name in names), f"{issuer.rstrip('/')}/.well-known/{names[1]}"]
-        fetched = await self._document(places[0])
+        fetched = await self._document(places[0], request_id)
         for place in places[1:]:
             if fetched.status == 404:
-                fetched = await self._document(place)
+                fetched = await self._document(place, request_id)
         if fetched.status != 200:
             raise Refused("try_later", f"metadata_{fetched.status}", 10)
         try:
@@ -133,12 +135,12 @@ class AsClient:
             raise Refused("internal", "endpoint_origin")
         return Discovered(metadata, {name: url for name, url in endpoints.items() if url})
 
-    async def _document(self, place: str) -> Fetched:
-        return await self._fetch("GET", place, {"Accept": "application/json"}, b"", ("dpop-nonce",))
+    async def _document(self, place: str, request_id: str) -> Fetched:
+        return await self._fetch("GET", place, {"Accept": "application/json"}, b"", ("dpop-nonce",), request_id)
 
-    async def _resource(self, resource: Resource, https: HttpsClient) -> ResourceMetadata:
+    async def _resource(self, resource: Resource, https: HttpsClient, request_id: str) -> ResourceMetadata:
         place = well_known(resource.uri, "oauth-protected-resource")
-        fetched = await https.fetch("GET", place, {"Accept": "application/json"})
+        fetched = await https.fetch("GET", place, {"Accept": "application/json"}, request_id=request_id)
         if fetched.status != 200:
             raise Refused("try_later", f"resource_metadata_{fetched.status}", 10)
         try:

@@ -7,12 +7,16 @@ import argparse
 import asyncio
 import logging
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
-from broker_bridge import bridge_key, check, emqx, logs, mosquitto, settings
+from broker_bridge import bridge_key, check, emqx, life, logs, mosquitto, settings
 from broker_bridge.app import App
 from broker_bridge.configuration import ConfigurationError
 from broker_bridge.registry import Registry, RegistryError
+
+T = TypeVar("T")
 
 EPILOG = """\
 latchpin bridge --config bridge.toml        serve until Ctrl-C or SIGTERM; prints "ready REPLICA" once devices can reach it
@@ -74,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _serve(configured: settings.Settings) -> int:
-    app = App(configured, lambda replica: print(f"ready {replica}", flush=True))
+    app = App(configured, life.ready)
     try:
         _run_loop(app.run())
     except KeyboardInterrupt:
@@ -129,9 +133,6 @@ def _acl(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _run_loop(main):
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
+def _run_loop(main: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=life.loop_factory()) as runner:
+        return runner.run(main)

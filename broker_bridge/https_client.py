@@ -46,15 +46,23 @@ class HttpsClient:
         await self._client.close()
 
     async def fetch(
-        self, method: str, url: str, headers: dict[str, str], body: bytes = b"", wanted: tuple[str, ...] = ()
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes = b"",
+        wanted: tuple[str, ...] = (),
+        request_id: str = "",
     ) -> Fetched:
         """The answer to one request; of its headers those in `wanted` that came exactly once, names in lower case.
+
+        request_id: the device's name for what it wants, which the server may log: sent as X-Request-Id where there is one.
 
         Raises Refused: try_later where nothing answers in time, internal where the answer breaks the limits.
         """
         request = self._client.request(method, url).body_bytes(body)
         try:
-            for name, value in headers.items():
+            for name, value in {**headers, **({"X-Request-Id": request_id} if request_id else {})}.items():
                 request = request.header(name, value, is_sensitive=name in ("Authorization", "DPoP"))
         except ValueError:
             raise Refused("invalid", "header_value") from None

@@ -1,19 +1,25 @@
-"""Log lines: JSON, one event a line on stderr, names and numbers only.
+"""Log lines of every service: JSON, one event a line on stderr, names and numbers only.
 
-Not for secrets, frames or texts from outside: a line has a closed set of members, and an exception gives its class and place.
+Not for secrets, frames or texts from outside: a line has a closed set of members, none with room for a PIN, a code, a token or
+an auth_session, and an exception gives its class and place.
 """
 
 import json
 import logging
 import sys
 import time
+from types import TracebackType
+from typing import Any
 
-MEMBERS = ("rid", "device", "step", "outcome", "code", "status", "ms", "count", "replica", "retry_s", "decoded")
+MEMBERS = (
+    *("rid", "request", "device", "client", "session", "family", "step", "outcome", "code", "error", "why", "detail", "note"),
+    *("status", "tries_left", "ms", "count", "address", "replica", "retry_s", "decoded"),
+)
 
-# Their debug lines quote payloads: never below WARNING, whatever the level of the bridge's own lines.
-_CHATTY = ("lakers", "pyreqwest", "asyncio", "paho")
+# Their debug lines quote payloads, tokens and requests (authlib: "Issue token %r"): never below WARNING, whatever our own level.
+_CHATTY = ("lakers", "pyreqwest", "paho", "authlib", "joserfc", "uvicorn", "asyncio", "anyio", "multipart", "mcp")
 
-_logger = logging.getLogger("latchpin.bridge")
+_logger = logging.getLogger("latchpin")
 
 
 class _Lines(logging.Formatter):
@@ -25,21 +31,31 @@ class _Lines(logging.Formatter):
             "event": record.msg if ours else "library",
         }
         if not ours:
-            line["code"] = record.name
+            line["library"] = record.name
         line.update(getattr(record, "members", {}))
         if record.exc_info and record.exc_info[0]:
             line["exception"] = record.exc_info[0].__name__
-            trace = record.exc_info[2]
-            while trace and trace.tb_next:
-                trace = trace.tb_next
-            if trace:
-                line["at"] = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
+            line.update(_place(record.exc_info[2]))
         return json.dumps(line, separators=(",", ":"))
 
 
+class _Stderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)
+        except Exception:
+            self.handleError(record)
+
+
+def _place(trace: TracebackType | None) -> dict[str, str]:
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return {"at": f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"} if trace else {}
+
+
 def start(level: str) -> None:
-    """Sends every line of the process to stderr in this form, from `level` (debug, info, warning, error) on."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Sends every line of the process to stderr in this form, our own from `level` (debug, info, warning, error) on."""
+    handler = _Stderr()
     handler.setFormatter(_Lines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -47,6 +63,12 @@ def start(level: str) -> None:
     _logger.setLevel(level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    sys.unraisablehook = _unraisable
+
+
+def _unraisable(failed: Any) -> None:
+    # The MQTT codec tells its panics here first, with the bytes that it met.
+    line("unraisable", logging.WARNING, failed.exc_value)
 
 
 def debugging() -> bool:

@@ -25,7 +25,7 @@ class Relay:
     def __init__(self) -> None:
         self.nonces: dict[str, str] = {}
 
-    async def call(self, call: Call, https: HttpsClient) -> Called:
+    async def call(self, call: Call, https: HttpsClient, request_id: str = "") -> Called:
         """The server's answer, whatever its status. Raises Refused: the call cannot be made, or what came is no answer to it."""
         if not _METHOD.fullmatch(call.method) or not _TOKEN.fullmatch(call.token):
             raise Refused("invalid", "form_of_call")
@@ -39,7 +39,8 @@ class Relay:
         }
         if call.name is not None:
             headers["Mcp-Name"] = header_name(call.name)
-        fetched = await https.fetch("POST", call.resource.uri, headers, call.body, ("dpop-nonce", "www-authenticate"))
+        wanted = ("dpop-nonce", "www-authenticate")
+        fetched = await https.fetch("POST", call.resource.uri, headers, call.body, wanted, request_id)
         nonce = nonce_of(fetched)
         if nonce is not None:
             self.nonces[call.resource.uri] = nonce

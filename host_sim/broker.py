@@ -7,16 +7,16 @@ import argparse
 import asyncio
 import contextlib
 import os
-import signal
 import ssl
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from broker_bridge import configuration
+from broker_bridge import configuration, life, logs
 from broker_bridge.configuration import WORDS, ConfigurationError, Listen, PathOf, SecretFile, Section, TlsService, is_loopback
+from broker_bridge.life import loop_factory
 from broker_bridge.registry import Registry, RegistryError
 from host_sim.mqtt_broker import CONNECT_WITHIN_S, Broker, Client
 
@@ -108,9 +108,9 @@ async def serve(configured: Configuration, until: asyncio.Event, kind: type[Brok
     except OSError as error:
         raise ConfigurationError(f"cannot listen: {error.strerror}; choose another port, or 0 for a free one") from None
     port = server.sockets[0].getsockname()[1]
-    broker.log("demo broker", note="loopback only, for this PC; production is mosquitto, EMQX or VerneMQ")
+    logs.line("listens", note="demo broker: loopback only, for this PC; production is mosquitto, EMQX or VerneMQ")
     host = f"[{configured.host}]" if ":" in configured.host else configured.host
-    print(f"ready mqtts://{host}:{port}", flush=True)
+    life.ready(f"mqtts://{host}:{port}")
     await until.wait()
     server.close()
     await broker.close()
@@ -128,11 +128,9 @@ def run(args: argparse.Namespace, kind: type[Broker] = Broker) -> int:
     raise_file_limit()
 
     async def main() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(NotImplementedError):
-                asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(load(args.config), stop, kind)
+        stop, configured = life.told_to_stop(), load(args.config)
+        logs.start(configured.log_level)
+        await serve(configured, stop, kind)
 
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -143,15 +141,6 @@ def run(args: argparse.Namespace, kind: type[Broker] = Broker) -> int:
     except KeyboardInterrupt:
         pass
     return 0
-
-
-def loop_factory() -> Any:
-    """uvloop where it exists (x1.7), else asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def raise_file_limit() -> None:

@@ -12,22 +12,20 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from mcp.server.auth.provider import AccessToken, TokenVerifier
+from starlette.types import Message, Receive, Scope, Send
 
+from broker_bridge import logs
 from host_sim.access_tokens import AccessTokens, IssuerUnreachable, TokenError, is_time, signed_claims, unverified_header
 
 MAX_PROOF, MAX_BODY, MAX_PROOFS = 4096, 65536, 100_000
 IAT_WINDOW_S, NONCE_LIVE_S = 300, 300
-
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 _admitted: contextvars.ContextVar[AccessToken | None] = contextvars.ContextVar("admitted", default=None)
 
@@ -160,11 +158,10 @@ class DpopLayer:
         tokens: AccessTokens,
         proofs: Proofs,
         allow_bearer: bool = False,
-        on_event: Callable[..., None] = lambda event, **members: None,
     ) -> None:
         parts = urlsplit(resource)
         self._app, self._path, self._tokens, self._proofs = app, parts.path, tokens, proofs
-        self._scopes, self._tools, self._allow_bearer, self._on_event = scopes, tools, allow_bearer, on_event
+        self._scopes, self._tools, self._allow_bearer = scopes, tools, allow_bearer
         self._metadata_path = f"/.well-known/oauth-protected-resource{parts.path}"  # RFC 9728, section 3.1
         self._metadata_url = f"{parts.scheme}://{parts.netloc}{self._metadata_path}"
         self._metadata = {
@@ -177,7 +174,7 @@ class DpopLayer:
             "resource_name": "Latchpin demo",
         }
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
@@ -193,9 +190,12 @@ class DpopLayer:
             body = await _body(receive)
             self.demand_scope(admitted, body)
         except Refusal as refusal:
-            self._on_event("refused", status=refusal.status, error=refusal.error)
+            logs.line("refused", request=_request_id(scope), status=refusal.status, error=refusal.error or None)
             return await self._refuse(send, refusal)
-        self._on_event("admitted", device=str((admitted.claims or {}).get("device_id", "")), client=admitted.client_id)
+        device = (admitted.claims or {}).get("device_id")
+        logs.line(
+            "admitted", request=_request_id(scope), device=None if device is None else str(device), client=admitted.client_id
+        )
         headers = [pair for pair in scope["headers"] if pair[0] not in (b"authorization", b"dpop")]
         headers.append((b"authorization", b"Bearer " + admitted.token.encode()))
         left = [body]
@@ -214,7 +214,7 @@ class DpopLayer:
         finally:
             _admitted.reset(before)
 
-    async def admit(self, scope: Message) -> AccessToken:
+    async def admit(self, scope: Scope) -> AccessToken:
         """The token of a request, with everything about it checked. Raises Refusal."""
         credentials = [value for name, value in scope["headers"] if name == b"authorization"]
         proofs = [value for name, value in scope["headers"] if name == b"dpop"]
@@ -292,6 +292,12 @@ class DpopLayer:
         basic = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": [*basic, *(headers or [])]})
         await send({"type": "http.response.body", "body": data})
+
+
+def _request_id(scope: Scope) -> str | None:
+    """The caller's name for this request, for the log alone."""
+    found = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"]
+    return found[0] if len(found) == 1 and re.fullmatch("[0-9a-f]{8,64}", found[0]) else None
 
 
 async def _body(receive: Receive) -> bytes:

@@ -4,20 +4,12 @@ Not for checks of tokens: those stand in access_tokens.py and dpop_layer.py, in 
 """
 
 import argparse
-import asyncio
-import json
-import logging
 import os
-import signal
-import socket
-import ssl
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-import uvicorn
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
@@ -28,6 +20,7 @@ from pydantic import AfterValidator, Field
 
 from broker_bridge import configuration
 from broker_bridge.configuration import WORDS, CaFile, ConfigurationError, HttpsUrl, Scope, TlsService
+from host_sim import https_service
 from host_sim.access_tokens import AccessTokens, IssuerKeys
 from host_sim.dpop_layer import Admitted, DpopLayer, Proofs
 
@@ -158,42 +151,7 @@ def build(configured: Configuration) -> DpopLayer:
         tokens=AccessTokens(keys, configured.resource),
         proofs=Proofs(configured.resource, configured.dpop_nonces),
         allow_bearer=configured.allow_bearer,
-        on_event=log,
     )
-
-
-def log(event: str, **members: object) -> None:
-    """One JSON line on stderr; no member has room for a token or a proof."""
-    shown = {name: value for name, value in members.items() if value not in ("", None)}
-    print(json.dumps({"time": round(time.time(), 3), "event": event} | shown), file=sys.stderr, flush=True)
-
-
-class _LibraryLines(logging.Handler):
-    """Lines of libraries without their texts, which quote what came from outside."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
-        log("library", level=record.levelname.lower(), library=record.name, at=f"{record.module}:{record.lineno}", error=error)
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, resource: str) -> None:
-        super().__init__(config)
-        self._resource = resource
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            print(f"ready {self._resource}", flush=True)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # A client that keeps its connection and does not answer the goodbye of TLS would hold us for the whole grace time.
-        asyncio.get_running_loop().call_later(0.3, self._cut)
-        await super().shutdown(sockets)
-
-    def _cut(self) -> None:
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -207,33 +165,7 @@ def run(args: argparse.Namespace) -> int:
     """Serves until SIGTERM or Ctrl-C; 0 then, 2 with one line on stderr if it cannot start."""
     try:
         configured = load(args.config)
-        app = build(configured)
-        config = uvicorn.Config(
-            app,
-            ssl_certfile=configured.certificate,
-            ssl_keyfile=configured.private_key,
-            ssl_ciphers="ECDHE+AESGCM:ECDHE+CHACHA20",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="on",
-            timeout_graceful_shutdown=1,
-        )
-        try:
-            config.load()
-        except (OSError, ssl.SSLError):
-            raise ConfigurationError(f"{args.config}: certificate and private_key must be a pair, both in PEM") from None
-        # uvicorn raises the signal again when it has shut down: it shall find somebody who is content with that.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
-        family = socket.AF_INET6 if ":" in configured.host else socket.AF_INET
-        try:
-            listener = socket.create_server((configured.host, configured.port), family=family, backlog=256)
-        except OSError as error:
-            raise ConfigurationError(f"{args.config}: listen: {error.strerror}: choose another port") from None
-        logging.basicConfig(level=logging.WARNING, handlers=[_LibraryLines()], force=True)
-        with listener:
-            _Server(config, configured.resource).run(sockets=[listener])
+        https_service.serve(build(configured), configured, configured.resource, "on")
     except ConfigurationError as error:
         print(f"latchpin mcp: {error}", file=sys.stderr)
         return 2

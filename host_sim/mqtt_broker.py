@@ -7,11 +7,9 @@ import asyncio
 import collections
 import functools
 import hmac
-import json
 import math
 import re
 import struct
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any, NamedTuple
 import mqtt5
 from mqtt5 import ConnAckReasonCode, DisconnectReasonCode, PubAckReasonCode, SubAckReasonCode, UnsubAckReasonCode
 
+from broker_bridge import logs
 from broker_bridge.registry import ACL, Registry, RegistryError, hash_mqtt_password, verify_mqtt_password
 from latchpin.wire import topics
 
@@ -346,7 +345,7 @@ class Client(asyncio.Protocol):
         self.max_packet = min(packet.max_packet_size or MAX_PACKET, MAX_PACKET)
         self.keep_alive_s = min(packet.keep_alive or MAX_KEEP_ALIVE_S, MAX_KEEP_ALIVE_S)
         self.broker.clients[name] = self
-        self.broker.log("connected", client=name)
+        logs.line("connected", client=name)
         answer = mqtt5.ConnAckPacket(
             receive_max=INFLIGHT[self.role],
             max_packet_size=MAX_PACKET,
@@ -511,7 +510,7 @@ class Broker:
             changed = self.registry.reload()
         except RegistryError as error:
             if not self.counts["registry"]:
-                self.log("registry", problem=str(error))
+                logs.line("registry", why=str(error))
             self.counts["registry"] += 1
             return
         if changed:
@@ -577,7 +576,7 @@ class Broker:
             self.unsubscribe(pattern, client)
         if client.name and self.clients.get(client.name) is client:
             del self.clients[client.name]
-            self.log("left", client=client.name, why=why)
+            logs.line("left", client=client.name, why=why)
         if will and client.will:
             self.tap(client.will)
             retain = client.will.retain and self.retains(client.will.topic)
@@ -602,10 +601,7 @@ class Broker:
         """Counts what a client did wrong; the log gets one line of each event in a hundred."""
         self.counts[event] += 1
         if self.counts[event] % 100 == 1:
-            self.log(event, client=client, detail=detail, count=self.counts[event])
-
-    def log(self, event: str, **members: object) -> None:
-        print(json.dumps({"time": round(time.time(), 3), "event": event} | members), file=sys.stderr, flush=True)
+            logs.line(event, client=client, detail=detail, count=self.counts[event])
 
     async def close(self) -> None:
         self._sweep.cancel()

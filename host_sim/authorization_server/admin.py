@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from host_sim.authorization_server import logs
+from broker_bridge import logs
 from host_sim.authorization_server.challenges import pin
 from host_sim.authorization_server.responses import answer
 from host_sim.authorization_server.services import Services

@@ -18,7 +18,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from host_sim.authorization_server import forms, logs, metadata
+from broker_bridge import logs
+from host_sim.authorization_server import forms, metadata
 from host_sim.authorization_server.admin import AdminEndpoint
 from host_sim.authorization_server.challenge_endpoint import ChallengeEndpoint
 from host_sim.authorization_server.forms import Posted

@@ -17,7 +17,8 @@ from authlib.oauth2.rfc6749 import (
 )
 from starlette.responses import JSONResponse
 
-from host_sim.authorization_server import binding_words, challenges, dpop, logs, policy
+from broker_bridge import logs
+from host_sim.authorization_server import binding_words, challenges, dpop, policy
 from host_sim.authorization_server.challenges.outcome import Outcome
 from host_sim.authorization_server.clients import Client, UnknownClient
 from host_sim.authorization_server.dpop import Proof

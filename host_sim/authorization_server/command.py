@@ -5,17 +5,13 @@ Not for work: here are only words in and words out, and the life of the process.
 
 import argparse
 import os
-import signal
-import socket
-import ssl
 import sys
 import time
 from pathlib import Path
 
-import uvicorn
-
 from broker_bridge.configuration import ConfigurationError
-from host_sim.authorization_server import admin, app, logs
+from host_sim import https_service
+from host_sim.authorization_server import admin, app
 from host_sim.authorization_server.clients import Clients
 from host_sim.authorization_server.services import Services, open_services
 from host_sim.authorization_server.settings import Settings, load
@@ -88,51 +84,10 @@ def run(args: argparse.Namespace) -> int:
         return 2
 
 
-class _Server(uvicorn.Server):
-    """Says on stdout, once, that it can serve."""
-
-    def __init__(self, config: uvicorn.Config, issuer: str) -> None:
-        super().__init__(config)
-        self._issuer = issuer
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            logs.line("ready", address=self._issuer)
-            print(f"ready {self._issuer}", flush=True)
-
-
 def _serve(settings: Settings) -> int:
-    logs.start(settings.log_level)
     services = open_services(settings)
     try:
-        config = uvicorn.Config(
-            app.build(services),
-            ssl_certfile=settings.certificate,
-            ssl_keyfile=settings.private_key,
-            ssl_ciphers="ECDHE+AESGCM:ECDHE+CHACHA20",
-            timeout_keep_alive=75,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            timeout_graceful_shutdown=1,
-        )
-        server = _Server(config, settings.issuer)
-        try:
-            config.load()
-        except ssl.SSLError:
-            raise ConfigurationError("certificate and private_key must be a pair, both in PEM") from None
-        # uvicorn raises the signal again when it has shut down: it shall find somebody who is content with that.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        try:
-            listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-        except OSError as error:
-            raise ConfigurationError(f"listen: {error.strerror}: is another server there? Choose another port") from None
-        with listener:
-            server.run(sockets=[listener])
+        https_service.serve(app.build(services), settings, settings.issuer)
     finally:
         services.storage.close()
     return 0

@@ -14,7 +14,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from starlette.responses import JSONResponse
 
-from host_sim.authorization_server import logs
+from broker_bridge import logs
 from host_sim.authorization_server.clients import METHODS, Client
 from host_sim.authorization_server.forms import Posted
 from host_sim.authorization_server.oauth_core import Core, CoreRequest

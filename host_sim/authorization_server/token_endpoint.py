@@ -15,7 +15,8 @@ from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGr
 from authlib.oauth2.rfc7636 import CodeChallenge
 from starlette.responses import JSONResponse
 
-from host_sim.authorization_server import dpop, logs
+from broker_bridge import logs
+from host_sim.authorization_server import dpop
 from host_sim.authorization_server.clients import METHODS, Client
 from host_sim.authorization_server.errors import InvalidDpopProof, UnsupportedGrantType
 from host_sim.authorization_server.forms import Posted

@@ -262,7 +262,7 @@ def test_it_says_ready_once_and_ends_cleanly_within_two_seconds(tmp_path, number
 def test_a_port_that_is_taken_is_named(server):
     done = server.run("serve")
     assert done.returncode == 2
-    assert "listen" in done.stderr and "Choose another port" in done.stderr
+    assert "listen" in done.stderr and "choose another port" in done.stderr
 
 
 MISTAKES = {

@@ -87,6 +87,24 @@ def test_a_form_goes_out_with_client_authentication_and_the_devices_proof(server
     assert (name, password) == ("latchpin-device", "s%3Ae%25c+r%2B%C3%A9%E2%82%ACt")
 
 
+def test_the_id_of_a_request_goes_with_all_that_is_asked_for_it(server: Foreign):
+    server.says("/challenge", Said(400, {"error": "x"}))
+    server.says("/mcp", Said(200, {"jsonrpc": "2.0"}))
+    resource = Resource(uri=server.resource, scopes=["a"])
+
+    async def use(client: AsClient, https: HttpsClient):
+        await client.post(ASK, "0badcafe")
+        await client.discovered(resource, https, "0badcafe")
+        await Relay().call(Call(resource, "tools/call", None, b"{}", "a.b.c", "a.b.c"), https, "0badcafe")
+        seen = len(server.asked)
+        await client.post(ASK)
+        return server.asked[:seen], server.asked[seen:]
+
+    with_id, without = with_client(server, use)
+    assert len(with_id) == 4 and {asked.headers["x-request-id"] for asked in with_id} == {"0badcafe"}
+    assert [asked.headers.get("x-request-id") for asked in without] == [None]
+
+
 def test_client_secret_post_and_none(server: Foreign):
     server.says("/challenge", Said(400, {"error": "x"}))
     with_client(server, post, client_authentication="client_secret_post")

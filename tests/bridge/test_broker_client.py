@@ -144,7 +144,7 @@ def test_a_broker_that_does_not_let_us_in_is_told_and_tried_again(
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    with caplog.at_level("INFO", "latchpin.bridge"):
+    with caplog.at_level("INFO", "latchpin"):
         asyncio.run(main())
     members = [record.__dict__["members"] for record in caplog.records]
     assert len(members) >= 2 and all(each["code"].startswith(code) for each in members) and not box.ready
@@ -162,7 +162,7 @@ def test_a_broker_with_another_certificate_is_not_spoken_to(broker: Running, tmp
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    with caplog.at_level("INFO", "latchpin.bridge"):
+    with caplog.at_level("INFO", "latchpin"):
         asyncio.run(main())
     assert caplog.records[0].__dict__["members"]["code"] == "certificate"
 
@@ -422,7 +422,7 @@ def test_text_that_is_not_utf_8_is_a_malformed_packet_and_not_the_end_of_the_pro
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    with caplog.at_level("INFO", "latchpin.bridge"), asyncio.Runner(loop_factory=loop) as runner:
+    with caplog.at_level("INFO", "latchpin"), asyncio.Runner(loop_factory=loop) as runner:
         runner.run(main())
     assert [record.__dict__["members"]["code"] for record in caplog.records] == ["malformed_packet"] * 3
 

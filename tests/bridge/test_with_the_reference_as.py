@@ -13,7 +13,7 @@ import pytest
 from latchpin.wire.bridge_side import CODES
 from tests.authorization_server import running as servers
 from tests.authorization_server.parties import DpopKey, verifier_and_challenge, wrong_pin
-from tests.bridge.driver import Bridge, Device, Place, running
+from tests.bridge.driver import Bridge, Device, Place, running, until
 from tests.bridge.foreign import Foreign, Said, foreign
 from tests.brokers.running import Running
 
@@ -130,6 +130,17 @@ def test_a_pin_that_is_repeated_is_charged_once(town: Town):
     assert [reply["tries_left"] for reply in replies] == [4, 4, 4]
     owner.auth_session = replies[0]["auth_session"]
     assert owner.follow(pin=pin).name == "CODE"
+
+
+def test_the_servers_are_told_the_request_id_that_the_bridge_logs(town: Town):
+    owner = town.owner()
+    proof = owner.key.sign(owner.offer["challenge_endpoint"], owner.nonce)
+    fields = {"resource": 0, "scope": 1, "code_challenge": owner.code_challenge, "dpop": proof}
+    owner.device.ask("CHALLENGE", bytes.fromhex("0badcafe01020304"), **fields)
+    assert town.bridge.line(event="request", rid="0badcafe")["step"] == "challenge"
+    until(lambda: [line for line in town.server.events("challenge") if line.get("request") == "0badcafe"] != [])
+    (asked,) = town.mcp.asked
+    assert town.bridge.line(event="request", step="discover")["rid"] == asked.headers["x-request-id"]
 
 
 def test_a_pin_that_came_too_late_is_expired(town: Town):

@@ -126,3 +126,11 @@ def test_a_file_says_what_it_is_and_what_it_is_not() -> None:
         elif not text or not re.search(r"^Not |\bNot (for|a|an|the|in)\b|\bno (protocol|I/O)\b", text, re.M):
             silent.append(str(path.relative_to(ROOT)))
     assert silent == []
+
+
+def test_a_readme_names_every_room_beside_it() -> None:
+    unnamed = []
+    for folder in (ROOT / "broker_bridge", ROOT / "host_sim", ROOT / "host_sim" / "authorization_server"):
+        text = (folder / "README.md").read_text()
+        unnamed += [str(path.relative_to(ROOT)) for path in sorted(folder.glob("[a-z]*.py")) if f"`{path.name}`" not in text]
+    assert unnamed == []

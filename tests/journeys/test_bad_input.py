@@ -22,6 +22,12 @@ def logged(world: World, request_id: str) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("rid") == request_id]
 
 
+def logged_by(world: World, service: str, request_id: str) -> list[dict[str, Any]]:
+    """What a server behind the bridge logged of a request."""
+    lines = [json.loads(line) for line in world.services[service].log.read_text().splitlines()]
+    return [line for line in lines if line.get("request") == request_id]
+
+
 def id_of(line: str) -> str:
     found = REQUEST_ID.search(line)
     assert found, f"no request id in: {line}"
@@ -55,6 +61,7 @@ def test_five_wrong_pins_lock_until_the_authorization_server_says_otherwise(trav
             await world.device.type(wrong(pin) + "#")
             line = await world.device.wait_for("Wrong", since=seen)
             assert f"{left} tries left" in line and logged(world, id_of(line))
+            assert logged_by(world, "as", id_of(line))[0]["tries_left"] == left
         await world.device.type(wrong(pin) + "#")
         line = await world.device.wait_for("Locked")
         assert logged(world, id_of(line))
@@ -194,7 +201,7 @@ def test_an_mcp_server_that_refuses_the_token_is_asked_with_a_new_one_and_then_n
 
         await pair_while(world, happening)
         line = await world.device.wait_for("MCP refused")
-        assert "401" in line and logged(world, id_of(line))
+        assert "401" in line and logged(world, id_of(line)) and logged_by(world, "mcp", id_of(line))[0]["status"] == 401
         steps = [json.loads(entry).get("step") for entry in world.services["bridge"].log.read_text().splitlines()]
         assert [step for step in steps if step in ("token", "call")] == ["token", "call", "token", "call"]
 

@@ -293,7 +293,7 @@ def test_nothing_of_tokens_and_proofs_stands_in_the_log(served: Served):
     served.call("whoami", token=token, DPoP=made)
     served.call("whoami", token=token, DPoP=made)
     log = served.log.read_text()
-    assert '"event": "admitted"' in log and '"error": "invalid_dpop_proof"' in log
+    assert '"event":"admitted"' in log and '"error":"invalid_dpop_proof"' in log
     for secret in (token, made, token.split(".")[1], made.split(".")[2]):
         assert secret not in log
 
