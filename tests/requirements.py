@@ -29,7 +29,6 @@ def proves(*identifiers: str) -> Callable[[Test], Test]:
     return mark
 
 
-_CLIENT = "the bridge and the device bear it; no test of theirs wears this mark yet"
 _DEPLOYER = "a duty of whoever deploys it: no program can prove it"
 _NO_WEB = "the AS of this version sends nobody to the web"
 
@@ -54,25 +53,21 @@ FIPA = {
     "FIPA-5-a": Requirement("AS", "MUST", "The first-partyness of the client is verified before going on."),
     "FIPA-5-b": Requirement("AS", "SHOULD", "Practices of RFC 8252 hold for the web leg.", _NO_WEB),
     "FIPA-5.1-a": Requirement("AS", "MUST", "A client_id that is not the client determined otherwise is rejected."),
-    "FIPA-5.1-b": Requirement("client", "MUST", "response_type is code.", _CLIENT),
+    "FIPA-5.1-b": Requirement("client", "MUST", "response_type is code."),
     "FIPA-5.2-a": Requirement("AS", "MUST", "An error response follows where the information is not sufficient."),
     "FIPA-5.2.2-a": Requirement("AS", "MUST NOT", "error and error_description have characters outside RFC 6749's sets."),
-    "FIPA-5.2.2-b": Requirement("client", "MUST", "An auth_session that came with an error is sent again.", _CLIENT),
+    "FIPA-5.2.2-b": Requirement("client", "MUST", "An auth_session that came with an error is sent again."),
     "FIPA-5.2.2.1-a": Requirement("AS", "MUST", "insufficient_authorization is answered with status 403."),
     "FIPA-5.2.2.1-b": Requirement("AS", "MUST", "redirect_to_web is answered with status 403.", _NO_WEB),
-    "FIPA-5.2.2.1.1-a": Requirement(
-        "client", "SHOULD", "code_challenge is in the first request where the web is likely.", _CLIENT
-    ),
+    "FIPA-5.2.2.1.1-a": Requirement("client", "SHOULD", "code_challenge is in the first request where the web is likely."),
     "FIPA-5.2.2.1.1-b": Requirement("AS", "MUST NOT", "A request_uri is returned without a code_challenge.", _NO_WEB),
     "FIPA-5.2.2.1.1-c": Requirement("AS", "SHOULD", "RFC 9700 holds for the web leg, iss included.", _NO_WEB),
     "FIPA-5.3.1-a": Requirement("AS", "MUST", "auth_session is protected from inspection by the client."),
     "FIPA-5.3.1-b": Requirement("AS", "MUST", "auth_session is unique, and SHOULD have 256 bits of entropy."),
-    "FIPA-5.3.1-c": Requirement(
-        "client", "MUST", "auth_session is sent, stored, and replaced by any response that has one.", _CLIENT
-    ),
+    "FIPA-5.3.1-c": Requirement("client", "MUST", "auth_session is sent, stored, and replaced by any response that has one."),
     "FIPA-5.3.1-d": Requirement("AS", "SHOULD", "auth_session is bound to the device, and rejected from another one."),
     "FIPA-6-a": Requirement("AS", "MUST", "A token request for such a code has no redirect_uri."),
-    "FIPA-6.2-a": Requirement("client", "MUST", "An auth_session that came with a token error is sent again.", _CLIENT),
+    "FIPA-6.2-a": Requirement("client", "MUST", "An auth_session that came with a token error is sent again."),
     "FIPA-9.2-a": Requirement("AS", "MAY", "The web can be forced at any stage.", _NO_WEB),
     "FIPA-9.3-a": Requirement("AS", "SHOULD", "Guessing and credential stuffing are met as at a web login."),
     "FIPA-9.3-b": Requirement("AS", "SHOULD", "Requests of the same auth_session are rate-limited."),
@@ -82,19 +77,16 @@ FIPA = {
         "resource server",
         "MUST",
         "A proof-of-possession token without valid proof is rejected.",
-        "the MCP server bears it; no test of its wears this mark yet",
     ),
-    "FIPA-9.5.1-a": Requirement("client", "SHOULD", "DPoP is used on every token request and resource call.", _CLIENT),
-    "FIPA-9.5.1-b": Requirement(
-        "client", "MUST", "The DPoP header is on the challenge request, for a code bound to it.", _CLIENT
-    ),
+    "FIPA-9.5.1-a": Requirement("client", "SHOULD", "DPoP is used on every token request and resource call."),
+    "FIPA-9.5.1-b": Requirement("client", "MUST", "The DPoP header is on the challenge request, for a code bound to it."),
     "FIPA-9.5.1-c": Requirement("AS", "MUST", "The proof is checked as RFC 9449, section 4.3 says."),
     "FIPA-9.5.1-d": Requirement("AS", "MUST", "The same key signs all later challenge requests and the token request."),
     "FIPA-9.5.1-e": Requirement("AS", "MUST", "Later challenge requests or a token request without that proof are rejected."),
     "FIPA-9.6.1-a": Requirement(
         "AS", "SHOULD", "auth_session is bound to the DPoP key; then the key is checked each time (MUST)."
     ),
-    "FIPA-9.6.2-a": Requirement("client", "MUST NOT", "Depend on a lifetime of auth_session.", _CLIENT),
+    "FIPA-9.6.2-a": Requirement("client", "MUST NOT", "Depend on a lifetime of auth_session."),
     "FIPA-9.7.1-a": Requirement("deployer", "MUST", "Several first-party applications give an identical experience.", _DEPLOYER),
     "FIPA-9.7.3-a": Requirement("deployer", "RECOMMENDED", "They share one SDK.", _DEPLOYER),
     "FIPA-9.8-a": Requirement("deployer", "NOT RECOMMENDED", "Use in browser applications.", _DEPLOYER),

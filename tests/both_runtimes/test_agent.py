@@ -3,6 +3,7 @@
 Not for networks: journeys/ has those.
 """
 
+import binascii
 import json
 
 from bridge_side import BridgeSide, Identity
@@ -174,6 +175,7 @@ class World:
         self.reply("RESULT", status=status, body=body, block=block, blocks=blocks, **fields)
 
 
+# proves: FIPA-5.2.2.1.1-a
 def test_the_whole_way_from_boot_to_the_answer_of_a_tool():
     world = World(settings={"scope": 1, "resource": 2})
     assert world.do(Event("Started"))[1:] == [Event("Connect", after_ms=0)] and world.code == "connecting"
@@ -230,6 +232,7 @@ def test_an_idle_entry_is_wiped_without_spending_an_attempt():
     assert world.code == "waiting" and world.shown[-1].entry == "" and world.state == "WAITING"
 
 
+# proves: FIPA-9.6.2-a
 def test_a_prompt_that_lapses_is_asked_for_again_without_an_answer():
     world = World().wait_for_pin()
     world.wait()
@@ -248,6 +251,7 @@ def test_several_inputs_are_asked_one_after_the_other():
     assert world.request()["answers"] == {"name": "ada", "otp": "123456"}
 
 
+# proves: FIPA-5.2.2-b, FIPA-5.3.1-c
 def test_a_wrong_answer_tells_the_tries_left_and_asks_again_with_the_new_auth_session():
     world = World().answer()
     world.request()
@@ -273,6 +277,7 @@ def test_a_refusal_without_a_prompt_begins_afresh():
         assert world.request().get("auth_session") is None
 
 
+# proves: FIPA-9.6.2-a
 def test_an_invalid_session_begins_a_new_pairing_with_a_new_verifier():
     world = World().answer()
     first = world.bridge.requests[-1]
@@ -384,6 +389,7 @@ def test_a_late_reply_to_the_first_transmission_counts_after_the_second_went_out
     assert world.state == "WAITING"
 
 
+# proves: FIPA-5.3.1-c
 def test_a_pin_never_crosses_sessions():
     world = World().answer()
     world.request()
@@ -399,6 +405,7 @@ def test_a_pin_never_crosses_sessions():
     assert world.state == "WAITING" and world.shown[-1].entry == ""
 
 
+# proves: FIPA-5.3.1-c
 def test_a_lost_code_is_fetched_again_by_the_auth_session_and_costs_no_pin():
     world = World().redeem()
     world.request()
@@ -528,6 +535,7 @@ def test_a_revoked_family_leads_back_to_pairing_and_says_why():
     assert request.get("auth_session") is None and len(request["code_challenge"]) == 43
 
 
+# proves: FIPA-6.2-a
 def test_a_renewal_that_wants_the_human_asks_the_human_and_begins_with_a_new_verifier():
     world = World().ready()
     world.wait()
@@ -671,6 +679,23 @@ def test_straight_over_https_the_token_goes_in_the_headers_and_nowhere_else():
     assert world.only("Answer") == Event("Answer", ok=False, text="tls") and world.state == "READY"
     world.do(Event("HttpAnswered", status=200, headers={}, body=b""))
     assert world.effects == [], "an answer that nobody waits for"
+
+
+# proves: FIPA-9.5.1-a, FIPA-9.5.1-b
+def test_every_challenge_token_request_and_call_has_a_proof_of_its_own_for_where_it_goes():
+    world = World().call()
+    world.request()
+    world.result(401, b"")
+    world.request()
+    signed = [request for request in world.bridge.requests if request.name != "DISCOVER"]
+    assert [request.name for request in signed] == ["CHALLENGE", "CHALLENGE", "TOKEN", "CALL", "TOKEN"]
+    endpoints = [OFFER["challenge_endpoint"]] * 2 + [OFFER["token_endpoint"], RESOURCE, OFFER["token_endpoint"]]
+    claims = []
+    for request in signed:
+        text = request["dpop"].split(".")[1].replace("-", "+").replace("_", "/")
+        claims.append(json.loads(binascii.a2b_base64(text + "=" * (-len(text) % 4))))
+    assert [each["htu"] for each in claims] == endpoints and [each["htm"] for each in claims] == ["POST"] * 5
+    assert len(set([each["jti"] for each in claims])) == 5
 
 
 def test_the_tool_of_the_settings_is_called_once_after_boot_and_then_for_each_submit():

@@ -25,6 +25,7 @@ from broker_bridge.relay import Relay, header_name
 from broker_bridge.settings import AuthorizationServer, Resource
 from broker_bridge.translate import Ask
 from tests.bridge.foreign import Foreign, Said, foreign, hang_up
+from tests.requirements import proves
 
 T = TypeVar("T")
 SECRET = "s:e%c r+é€t"
@@ -71,6 +72,7 @@ async def metadata(client: AsClient, https: HttpsClient) -> Any:
 # What goes out
 
 
+@proves("FIPA-9.5.1-b")
 def test_a_form_goes_out_with_client_authentication_and_the_devices_proof(server: Foreign):
     server.says("/challenge", Said(403, {"error": "x"}, {"DPoP-Nonce": "nonce-1", "Retry-After": "7"}))
 
@@ -417,6 +419,7 @@ def called(server: Foreign, relay: Relay, **changes: Any) -> Any:
     return with_client(server, use)
 
 
+@proves("FIPA-9.5.1-a")
 def test_a_call_is_one_post_with_mcps_headers_and_the_devices_token_and_proof(server: Foreign):
     server.says("/mcp", Said(200, {"jsonrpc": "2.0"}, {"DPoP-Nonce": "rs-nonce"}))
     relay = Relay()

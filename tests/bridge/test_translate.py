@@ -18,6 +18,7 @@ from latchpin.wire.bridge_side import CODES, NUMBERS
 from latchpin.wire.messages import Message
 from tests.bridge.driver import message
 from tests.bridge.foreign import PIN_INPUT, prompt
+from tests.requirements import proves
 
 REFERENCE = profile.load("reference")
 APPENDIX_B = profile.load("appendix-b")
@@ -71,6 +72,7 @@ def bad(name: str, words: profile.Profile = REFERENCE, **fields: Any) -> str:
 # Requests
 
 
+@proves("FIPA-5.1-b", "FIPA-5.2.2.1.1-a")
 def test_a_first_challenge_says_who_what_and_for_which_device():
     assert ask("CHALLENGE", **CHALLENGE) == translate.Ask(
         "challenge",
@@ -87,6 +89,7 @@ def test_a_first_challenge_says_who_what_and_for_which_device():
     )
 
 
+@proves("FIPA-5.2.2-b")
 def test_a_follow_up_says_its_auth_session_and_answers_and_repeats_what_the_profile_lets_it():
     follow_up = {"resource": 1, "scope": 0, "auth_session": "session-1", "answers": {"pin": "123456789"}}
     assert ask("CHALLENGE", **follow_up).form == {
@@ -207,6 +210,7 @@ ROWS = [(code, request) for code in translate.ERRORS for request in REQUESTS]
 
 @pytest.mark.parametrize("status", [400, 401, 403])
 @pytest.mark.parametrize(("code", "request_name"), ROWS)
+@proves("FIPA-6.2-a")
 def test_each_error_code_is_told_by_its_row_and_only_where_it_belongs(code: str, request_name: str, status: int):
     if request_name not in translate.ONLY.get(code, tuple(REQUESTS)):
         assert refusal(request_name, status, {"error": code}).why == "as_error_unknown"

@@ -22,6 +22,7 @@ from host_sim.access_tokens import IssuerKeys, IssuerUnreachable
 from tests.mcp_server.conftest import ACCEPT, Served, modern, modern_headers, serving
 from tests.mcp_server.issuer import Issuer
 from tests.peers.dpop_auth import base64url, compact, proof, public_jwk, sign
+from tests.requirements import proves
 
 OTHER = ec.generate_private_key(ec.SECP256R1())
 
@@ -141,6 +142,7 @@ def test_an_unsigned_copy_is_refused(served: Served):
         refused(served.call("whoami", token=f"{base64url(compact(header))}.{claims}."), "invalid_token")
 
 
+@proves("FIPA-9.5-b")
 def test_a_bound_token_as_bearer_is_refused(served: Served):
     token = served.token()
     for scheme in ("Bearer", "bearer", "BEARER"):
@@ -257,6 +259,7 @@ def spoilt_proofs(served: Served, token: str) -> dict[str, str]:
     }
 
 
+@proves("FIPA-9.5-b")
 def test_a_proof_with_one_thing_wrong_is_refused(served: Served):
     token = served.token()
     for what, text in spoilt_proofs(served, token).items():
