@@ -30,7 +30,7 @@ def prepare():
     except settings.SettingsError as error:
         return None, Notice("Set-up", str(error))
     finally:
-        runtime.make_room("latchpin.adapters.settings", "latchpin.adapters.tls_stream")
+        runtime.make_room("adapters.settings", "adapters.tls_stream")
 
 
 def screens():

@@ -19,7 +19,7 @@ def prepare():
         print("[Set-up] " + str(error))
         return None
     finally:
-        runtime.make_room("latchpin.adapters.settings", "latchpin.adapters.tls_stream")
+        runtime.make_room("adapters.settings", "adapters.tls_stream")
 
 
 async def work(Runner, identity, options):

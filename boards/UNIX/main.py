@@ -8,7 +8,6 @@ import asyncio
 import os
 import sys
 
-
 try:
     import latchpin  # noqa: F401
 except ImportError:
@@ -49,7 +48,7 @@ def prepare():
     try:
         return settings.load()
     finally:
-        runtime.make_room("latchpin.adapters.settings", "latchpin.adapters.tls_stream")
+        runtime.make_room("adapters.settings", "adapters.tls_stream")
 
 
 def work():

@@ -26,7 +26,7 @@ if MICROPYTHON:
 
     # Left to itself the collector comes when the heap is full of garbage, and what was made meanwhile to stay lies scattered over
     # all of it: then there is room, but not in one piece.
-    gc.threshold(4096)
+    gc.threshold(gc.mem_free() // 24)
 
     host_engine = None
     ticks_ms = time.ticks_ms
@@ -41,12 +41,13 @@ if MICROPYTHON:
         cryptolib.aes(key, 2, bytes(16)).encrypt(blocks, blocks)
 
     def make_room(*unneeded: str):
-        """Forget the modules named, and collect garbage: for what comes next in a small heap.
+        """Forget the modules named (without "latchpin."), and collect garbage: for what comes next in a small heap.
 
         Most of such a heap is code, and no phase of a pairing needs all of it. Whoever needs a module seldom imports it inside
         a function, and names it here when nothing made by it is left; the next import brings it back from flash.
         """
         for name in unneeded:
+            name = "latchpin." + name
             if sys.modules.pop(name, None):
                 package, _, module = name.rpartition(".")
                 delattr(sys.modules[package], module)

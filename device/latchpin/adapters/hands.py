@@ -47,13 +47,13 @@ class Hands:
         try:
             return Journal(self._directory).load()
         finally:
-            runtime.make_room("latchpin.adapters.flash_journal")
+            runtime.make_room("adapters.flash_journal")
 
     def store(self, data: bytes) -> None:
         from latchpin.adapters.flash_journal import Journal
 
         Journal(self._directory).store(data)
-        runtime.make_room("latchpin.adapters.flash_journal")
+        runtime.make_room("adapters.flash_journal")
 
     def show(self, view) -> None:
         for screen in self._screens:
@@ -65,7 +65,7 @@ class Hands:
         try:
             return await https_post.post(url, headers, body, self._settings["mcp"])
         finally:
-            runtime.make_room("latchpin.adapters.https_post", "latchpin.adapters.tls_stream")
+            runtime.make_room("adapters.https_post", "adapters.tls_stream")
 
     def answer(self, ok: bool, text: str) -> None:
         """The end of a call: shown by the agent already; an application overrides this."""

@@ -81,7 +81,7 @@ class MqttLink:
         except (LookupError, ValueError):
             raise LinkError("protocol", _BROKEN)
         finally:
-            runtime.make_room("latchpin.adapters.mqtt_opening", "latchpin.adapters.tls_stream")
+            runtime.make_room("adapters.mqtt_opening", "adapters.tls_stream")
             if not done:
                 await self.close()
 

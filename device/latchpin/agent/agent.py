@@ -19,16 +19,7 @@ _MOST_SIGNATURES = const(3)
 _MOST_ANSWER_BYTES = const(8_192)
 
 # What is needed between the frames, and in the way of those.
-_SELDOM = const(
-    (
-        "latchpin.agent.prompts",
-        "latchpin.agent.pin_entry",
-        "latchpin.wire.check_digit",
-        "latchpin.agent.mcp",
-        "latchpin.agent.dpop",
-        "latchpin.crypto.p256",
-    )
-)
+_SELDOM = const("agent.prompts agent.pin_entry wire.check_digit agent.mcp agent.dpop crypto.p256")
 
 
 class Agent:
@@ -175,7 +166,7 @@ class Agent:
         fire = self._machine.fire
         talk_due = self._talk.deadline_ms
         if talk_due is not None and self._now_ms >= talk_due:
-            fire("dead" if self._talk.asked_twice else "silence")
+            fire("dead" if len(self._talk.requests) > 1 else "silence")
         elif self._wake_ms is not None and self._now_ms >= self._wake_ms:
             self._wake_ms = None
             if self.state == "WAITING":
@@ -217,7 +208,7 @@ class Agent:
         self._forget_answers()
         self._wake_ms = None
         self.show("connecting")
-        runtime.make_room(*_SELDOM)
+        runtime.make_room(*_SELDOM.split(" "))
         self._effects.append(self._talk.greet(self._now_ms))
 
     def prove(self, when, cause):
@@ -379,7 +370,7 @@ class Agent:
     def _ask(self, name, fields):
         fields["resource"] = self._settings.get("resource", 0)
         self._wake_ms = None
-        runtime.make_room(*_SELDOM)
+        runtime.make_room(*_SELDOM.split(" "))
         self._effects.append(self._talk.ask(name, fields, self._now_ms))
 
     def _ask_signed(self, name, fields, uri):
@@ -412,12 +403,12 @@ class Agent:
                 headers += "DPoP: " + self._proof(uri, self._nonces[1], token) + "\r\n"
             self._signed = None
             self._signatures = 0
-            runtime.make_room(*_SELDOM)
+            runtime.make_room(*_SELDOM.split(" "))
             self._effects.append(Event("Post", url=uri, headers=headers, body=body))
             return
         if not self._offer["dpop_supported"]:
             # Whoever relays a bearer token could use it (PROTOCOL section 5): straight over HTTPS only.
-            self._finish_call("mcp_refused", "nothing: no relay for bearer tokens")
+            self._finish_call("mcp_refused", "nothing: no bearer by relay")
             return
         fields = {"method": "tools/call", "name": tool, "body": body, "access_token": token, "block": block}
         self._ask_signed("CALL", fields, uri)
@@ -427,7 +418,7 @@ class Agent:
         self._blocks += reply["body"]
         if number + 1 < count and reply["status"] == 200:
             if len(self._blocks) > _MOST_ANSWER_BYTES:
-                self._finish_call("mcp_refused", "more than this device can hold")
+                self._finish_call("mcp_refused", "more than fits in here")
             else:
                 self._machine.fire("block", number + 1)
             return

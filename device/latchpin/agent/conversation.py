@@ -24,8 +24,6 @@ class Conversation:
         """Forget the session and with it whatever was asked: nothing that was typed outlives it."""
         self._stage = None
         self._session = None
-        self._replica = None
-        self._opened_ms = None
         self.deadline_ms = None
         self.request_id = None
         self._settle()
@@ -61,10 +59,6 @@ class Conversation:
         """The same request: rid and plaintext stay, the PIV is new (wire/README.md, rule 3)."""
         return self._send(now_ms)
 
-    @property
-    def asked_twice(self) -> bool:
-        return len(self._requests) > 1
-
     def hear(self, payload: bytes, now_ms: int):
         """(what it is, the message or None) of a payload on `down`.
 
@@ -75,12 +69,12 @@ class Conversation:
             return self._hear_sealed(decoded)
         stage = self._stage
         if stage is None:
-            raise PeerError("nothing was asked")
+            raise PeerError
         from latchpin.wire import edhoc
 
         number, parts = edhoc.unpack_step(decoded)
         if number not in (0, self._turn):
-            raise PeerError("a handshake step out of turn")
+            raise PeerError
         try:
             if number == 2:
                 self._stage = stage.answer(parts[0])
@@ -89,11 +83,11 @@ class Conversation:
             elif number == 4:
                 self._session = stage.confirm(parts[0])
                 self._stage = None
-                runtime.make_room("latchpin.wire.edhoc", "latchpin.crypto.p256")
+                runtime.make_room("wire.edhoc", "crypto.p256")
                 self._opened_ms = now_ms
                 self.deadline_ms = None
             else:
-                raise PeerError("refused")
+                raise PeerError
         except PeerError:
             request_id = self.request_id
             self.drop()
@@ -105,27 +99,27 @@ class Conversation:
         if decoded == [0]:
             # A hint that nobody signed: it counts only while an answer is awaited, and costs one handshake.
             if self._plaintext is None:
-                raise PeerError("a refusal out of turn")
+                raise PeerError
             return "dead", None
         if self._plaintext is None:
-            raise PeerError("a reply that nobody asked for")
-        plaintext, _ = self._session.open(session.parse(decoded), self._requests)
+            raise PeerError
+        plaintext, _ = self._session.open(session.parse(decoded), self.requests)
         reply = messages.unpack(plaintext)
         if "now" not in reply.fields or reply["rid"] != self._rid:
-            raise PeerError("a reply to another request")
+            raise PeerError
         self._settle()
         return "reply", reply
 
     def _send(self, now_ms):
         frame, request = self._session.seal(self._plaintext)
-        self._requests.append(request)
+        self.requests.append(request)
         self.deadline_ms = now_ms + _REPLY_TIMEOUT_MS
         return self._publish(self._up(), frame)
 
     def _settle(self):
         self._rid = None
         self._plaintext = None
-        self._requests = []
+        self.requests = []
         self.deadline_ms = None
 
     def _up(self):

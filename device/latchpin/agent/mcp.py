@@ -34,17 +34,14 @@ def read(body: bytes) -> tuple[bool, str]:
     """
     try:
         text = body.decode()
-        answer = json.loads(text if text.lstrip()[:1] == "{" else _last_event(text))
+        if text.lstrip()[:1] != "{":
+            # Server-sent events: notifications come before the response, which is the last message of the stream.
+            text = [line[5:] for line in text.split("\n") if line[:5] == "data:"][-1]
+        answer = json.loads(text)
         if "error" in answer:
             return False, str(answer["error"].get("message", ""))
         result = answer["result"]
         parts = [part["text"] for part in result.get("content", ()) if part.get("type") == "text"]
         return not result.get("isError", False), "\n".join(parts)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise PeerError("not an MCP answer")
-
-
-def _last_event(text):
-    # Notifications come before the response, which is the last message of the stream.
-    data = [line[5:].strip() for line in text.split("\n") if line.startswith("data:")]
-    return data[-1]
+        raise PeerError

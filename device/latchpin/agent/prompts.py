@@ -16,16 +16,16 @@ typo|Typing error|wrong check digit. No attempt was spent, type it again
 short|Too short|go on typing, then #
 wrong_answer|Wrong|{} tries left, type it again@
 expired|Expired|ask for a new PIN and type it@
-locked|Locked|until the server says otherwise: ask who issues the PINs@
+locked|Locked|until the server says otherwise: ask who issues PINs@
 invalid_session|Start again|this pairing ran out: ask for a new PIN@
 try_later|Busy|the server cannot be reached, again in {} s@
 denied|Denied|the owner said no@#
-needs_browser|Needs browser|the server wants one, this device has none@#
+needs_browser|Needs browser|the server wants one, none here@#
 not_first_party|Not admitted|this client is not on the server's list@#
 unknown_device|Not known|enrol this device at the server@#
-invalid|Refused|the request was wrong: see the bridge's log@#
+invalid|Refused|a wrong request: see the bridge's log@#
 internal|Failed|bridge or server: see the bridge's log@#
-invalid_grant|Revoked|access was taken away: pairing again@
+invalid_grant|Revoked|access taken away: pairing again@
 bearer_only|Unsafe server|no DPoP, and settings.json lacks allow_bearer#
 ready|Ready|holding a token. # calls the tool
 calling|Calling|{}

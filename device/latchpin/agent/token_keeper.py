@@ -33,7 +33,6 @@ class TokenKeeper:
     def drop_access_token(self):
         self.access_token = None
         self.token_type = None
-        self.granted_scope = None
         self.renew_at_ms = None
         self._ends_at_ms = None
 
@@ -52,7 +51,6 @@ class TokenKeeper:
         self.access_token = message["access_token"]
         self.token_type = message["token_type"]
         self.refresh_token = message.get("refresh_token", self.refresh_token)
-        self.granted_scope = message.get("granted_scope")
         self.auth_session = message.get("auth_session", self.auth_session)
         self.code_verifier = None
         life_ms = message["ttl_s"] * 1000
@@ -76,7 +74,7 @@ class TokenKeeper:
         """Take over what the journal kept. Raises PeerError: it is not ours."""
         kept = cbor.decode(data)
         if not isinstance(kept, dict):
-            raise PeerError("journal")
+            raise PeerError
         for index, name in enumerate(_KEPT):
             if index in kept:
                 setattr(self, name, kept[index])

@@ -33,7 +33,7 @@ def decode(data: bytes, max_bytes: int = MAX_BYTES):
     try:
         value, end = _decode(data, 0, MAX_DEPTH)
     except (IndexError, ValueError):
-        raise PeerError("cbor: cut short, or not text")
+        raise PeerError("cbor: text")
     if end != len(data):
         raise PeerError("cbor: trailing bytes")
     return value
@@ -113,7 +113,7 @@ def _decode(data, at, depth):
     if 1 < major < 4:
         end = at + n
         if end > len(data):
-            raise PeerError("cbor: too short")
+            raise PeerError("cbor: head")
         value = data[at:end]
         if major == 3:
             value = str(value, "utf-8")

@@ -46,7 +46,7 @@ def unpack_step(decoded) -> tuple[int, list]:
         and (number != 2 or (isinstance(decoded[2], str) and topics.is_id(decoded[2])))
     ):
         return number, decoded[1:]
-    raise PeerError("not a handshake step")
+    raise PeerError
 
 
 class Hello:
@@ -69,11 +69,11 @@ class Hello:
         """Checks the bridge, once. Raises PeerError: not the pinned bridge, or not an answer to this message_1."""
         private, self._private = self._private, None
         if private is None:
-            raise ContractError("hello is spent")
+            raise ContractError
         try:
             received = cbor.decode(message_2)
             if not isinstance(received, bytes) or len(received) < 43:
-                raise PeerError("message_2")
+                raise PeerError
             identity = self._identity
             g_y = received[:32]
             th_2 = _hash(g_y, cbor.encode(sha256(self.message_1)))
@@ -82,7 +82,7 @@ class Hello:
             items = _sequence(plaintext, 3)
             c_r = plaintext[:1]
             if c_r != _identifier(c_r) or c_r == self._c_i or not isinstance(items[2], bytes):
-                raise PeerError("message_2")
+                raise PeerError
             for kid, public in self._bridges:
                 name = c_r + _identifier(kid)
                 if plaintext[: len(name)] == name:
@@ -92,7 +92,7 @@ class Hello:
                     if _same(items[2], _kdf(prk_3e2m, 2, context, 8)):
                         break
             else:
-                raise PeerError("bridge")
+                raise PeerError
             th_3 = _hash(th_2, plaintext + cred_r)
             prk_4e3m = kdf.hkdf_extract(_kdf(prk_3e2m, 5, th_3, 32), p256.ecdh(identity.private, g_y))
             cred_i = credential(identity.device, identity.kid, identity.public)
@@ -101,7 +101,7 @@ class Hello:
             message_3 = cbor.encode(ccm.encrypt(*_key_and_nonce(prk_3e2m, 3, th_3), plaintext, enc_structure(th_3), 8))
             return Proof(message_3, prk_4e3m, _hash(th_3, plaintext + cred_i), (self._c_i, c_r, identity.device))
         except ValueError:
-            raise PeerError("message_2")
+            raise PeerError
 
 
 class Proof:
@@ -117,14 +117,14 @@ class Proof:
         """The session that both sides now hold, once. Raises PeerError: the bridge did not make the same keys."""
         prk, self._prk = self._prk, None
         if prk is None:
-            raise ContractError("proof is spent")
+            raise ContractError
         received = cbor.decode(message_4)
         if not isinstance(received, bytes):
-            raise PeerError("message_4")
+            raise PeerError
         try:
             plaintext = ccm.decrypt(*_key_and_nonce(prk, 8, self._th_4), received, enc_structure(self._th_4), 8)
         except ValueError:
-            raise PeerError("message_4")
+            raise PeerError
         _sequence(plaintext, 0)
         exporter = _kdf(_kdf(prk, 7, self._th_4, 32), 10, b"", 32)
         return Session(_kdf(exporter, 0, b"", 16), _kdf(exporter, 1, b"", 8), *self._names, role="device")
@@ -167,7 +167,7 @@ def _sequence(data, least):
         elif labelled and isinstance(item, bytes):
             labelled = False
         else:
-            raise PeerError("critical data")
+            raise PeerError
     return items
 
 

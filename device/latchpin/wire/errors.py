@@ -5,7 +5,7 @@ Not for texts: what a person reads for a code stands in agent/prompts.py.
 
 
 class PeerError(Exception):
-    """The other side broke the contract: drop, count, go on. Its text quotes no value from outside."""
+    """The other side broke the contract: drop, count, go on. No text, or one that quotes no value from outside."""
 
 
 class ContractError(Exception):

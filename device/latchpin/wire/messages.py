@@ -173,15 +173,15 @@ def _check(decoded):
     kind = decoded.get(0) if isinstance(decoded, dict) else None
     row = line(MESSAGES, kind) if type(kind) is int else []
     if not row:
-        raise PeerError("unknown message")
+        raise PeerError
     for key in row[1 : row.index("?")]:
         if int(key) not in decoded:
-            raise PeerError("field missing")
+            raise PeerError
     for key in decoded:
         if key != 0 and str(key) not in row:
-            raise PeerError("foreign field")
+            raise PeerError
     if not _fit(FIELDS, decoded):
-        raise PeerError("field")
+        raise PeerError
     return row[0]
 
 

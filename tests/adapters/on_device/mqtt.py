@@ -6,7 +6,8 @@ import json
 import sys
 
 from latchpin.adapters.mqtt_link import MqttLink
-from latchpin.adapters.stream import LinkError, ticks_diff, ticks_ms
+from latchpin.adapters.stream import LinkError
+from latchpin.runtime import ticks_diff, ticks_ms
 
 
 async def step(link, name, *arguments):
