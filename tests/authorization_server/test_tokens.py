@@ -97,6 +97,7 @@ def test_a_code_expires(tmp_path):
         ("short", "invalid_request"),
         ("é" * 43, "invalid_request"),
     ],
+    ids=["none", "another", "short", "not ASCII"],
 )
 def test_a_code_wants_its_verifier_and_a_wrong_one_does_not_burn_it(server, verifier, error):
     party = Party(server)
