@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
@@ -207,9 +207,10 @@ def _connect(port: str) -> SerialTransport:
 
 
 def _check(board: SerialTransport) -> str:
-    name, version, mpy, machine = board.eval(
+    answer: Any = board.eval(
         "(lambda i: (i.name, tuple(i.version)[:3], getattr(i, '_mpy', 0) & 0xff, i._machine))(__import__('sys').implementation)"
     )
+    name, version, mpy, machine = answer
     if name != "micropython" or version[:2] < OLDEST:
         raise FlashError("the board needs MicroPython 1.28 or newer: flash it first (see --help)")
     if mpy != _MPY_FORMAT:

@@ -16,9 +16,9 @@ from tests.adapters.mosquitto import Mosquitto
 from tests.adapters.support import HERE, command
 from tests.adapters.test_mqtt_link import DOWN, STATE, UP, Bridge, how
 
-# Bytes of heap, TLS's own buffers not among them: Mbed TLS takes those from the system. Of "connected", 3,000 are the TLS context
-# and 2,400 are names that the code for the opening leaves behind once.
-LIMITS = {"mqtt_link": 7_600, "connected": 8_500, "publish_churn": 5_600, "left_behind": 64}
+# Bytes of heap, TLS's own buffers not among them: Mbed TLS takes those from the system. "mqtt_link" has LinkError in it; of
+# "connected", 3,000 are the TLS context and 2,400 are names that the code for the opening leaves behind once.
+LIMITS = {"mqtt_link": 9_000, "connected": 6_600, "publish_churn": 5_600, "left_behind": 64}
 
 
 @pytest.fixture
