@@ -17,8 +17,8 @@ _EXPIRY_S = const(10)
 class Runner:
     """One device at work.
 
-    hands: what a board gives (adapters/hands.py): `load()`, `store(data)`, `link()`, `show(view)`, `async read_key()`,
-    `async post(url, headers, body)`, `answer(ok, text)`, `set_clock(now_s)`.
+    hands: what a board gives (adapters/hands.py): `state` (the topic of its presence), `load()`, `store(data)`, `link()`,
+    `show(view)`, `async read_key()`, `async post(url, headers, body)`, `answer(ok, text)`, `set_clock(now_s)`.
     """
 
     def __init__(self, hands, identity, settings: dict):
@@ -102,13 +102,14 @@ class Runner:
         self._refusal = sender = None
         try:
             await link.connect()
+            await link.publish(self._hands.state, b"1", True)
             self.put(Event("LinkUp"))
             sender = self._start(self._send_all(link))
             while True:
                 _, payload = await link.receive()
                 self.put(Event("Received", payload=payload))
-        except OSError as error:
-            # A LinkError is an OSError with a code, and a reason where MQTT 5 gave one.
+        except (OSError, MemoryError) as error:
+            # A LinkError is an OSError with a code, and a reason where MQTT 5 gave one. Short of memory is said, not hung in.
             error = self._refusal or error
             self.put(Event("LinkDown", code=getattr(error, "code", "closed"), reason=getattr(error, "reason", None)))
         finally:

@@ -1,6 +1,8 @@
 """The main job: PIN in, token out, a tool answers; on both Pythons, on both brokers, by both ways to the MCP server."""
 
+import asyncio
 import getpass
+import signal
 import subprocess
 from pathlib import Path
 
@@ -9,7 +11,9 @@ import trustme
 
 from broker_bridge import mosquitto
 from broker_bridge.mosquitto import Listener
+from host_sim.mqtt_broker import read_tap
 from host_sim.world import World, WorldError, free_ports
+from latchpin.wire import topics
 from tests.journeys.conftest import BROKERS, MOSQUITTO, NO_MOSQUITTO, RUNTIMES, have_mosquitto, pair
 
 
@@ -71,6 +75,20 @@ def test_both_sides_show_the_same_binding_word(travel) -> None:
         assert f"word: {entry['binding_word']}" in shown
 
     travel(journey)
+
+
+def test_the_state_topic_says_1_while_the_device_is_there_and_its_will_says_0_afterwards(travel) -> None:
+    async def journey(world: World) -> None:
+        await world.device.start()
+        await world.device.wait_for("PIN?")
+        await world.device.end(signal.SIGKILL)
+        await asyncio.sleep(1)
+        states = [
+            payload for topic, payload in read_tap(world.folder / "tap.bin") if topic == topics.topic(world.device_id, "state")
+        ]
+        assert states == [b"1", b"0"]
+
+    travel(journey, tap=True)
 
 
 def test_a_device_that_was_off_comes_back_with_its_refresh_token_and_without_a_pin(travel) -> None:

@@ -14,7 +14,7 @@ class Hands:
     def __init__(self, identity, settings: dict, topics: tuple[str, str], keys, screens, directory: str = "."):
         self._identity = identity
         self._settings = settings
-        self._topics = topics
+        self._listen, self.state = topics
         self._screens = screens
         self._directory = directory
         self.read_key = keys.read_key
@@ -29,14 +29,13 @@ class Hands:
 
     def link(self) -> MqttLink:
         """A new connection to the broker, not yet connected. The will says that the device is gone."""
-        listen, state = self._topics
         identity = self._identity
         return MqttLink(
             self._settings["broker"],
             identity.device,
             identity.mqtt_password,
-            (listen,),
-            (state, b"0"),
+            (self._listen,),
+            (self.state, b"0"),
             self._settings["keepalive_s"],
         )
 

@@ -17,12 +17,12 @@ short|Too short|go on typing, then #
 wrong_answer|Wrong|{} tries left, type it again@
 expired|Expired|ask for a new PIN and type it@
 locked|Locked|until the server says otherwise: ask who issues PINs@
-invalid_session|Start again|this pairing ran out: ask for a new PIN@
+invalid_session|Start again|ran out: ask for a new PIN@
 try_later|Busy|the server cannot be reached, again in {} s@
 denied|Denied|the owner said no@#
 needs_browser|Needs browser|the server wants one, none here@#
-not_first_party|Not admitted|this client is not on the server's list@#
-unknown_device|Not known|enrol this device at the server@#
+not_first_party|Not admitted|client not on the server's list@#
+unknown_device|Not known|enrol it at the server@#
 invalid|Refused|a wrong request: see the bridge's log@#
 internal|Failed|bridge or server: see the bridge's log@#
 invalid_grant|Revoked|access taken away: pairing again@
