@@ -208,7 +208,7 @@ class Agent:
         self._forget_answers()
         self._wake_ms = None
         self.show("connecting")
-        runtime.make_room(*_SELDOM.split(" "))
+        _make_room()
         self._effects.append(self._talk.greet(self._now_ms))
 
     def prove(self, when, cause):
@@ -370,7 +370,7 @@ class Agent:
     def _ask(self, name, fields):
         fields["resource"] = self._settings.get("resource", 0)
         self._wake_ms = None
-        runtime.make_room(*_SELDOM.split(" "))
+        _make_room()
         self._effects.append(self._talk.ask(name, fields, self._now_ms))
 
     def _ask_signed(self, name, fields, uri):
@@ -383,6 +383,7 @@ class Agent:
         self._ask(name, fields)
 
     def _proof(self, uri, nonce, token=None):
+        _make_room()
         from latchpin.agent import dpop
 
         private, public = self._tokens.dpop_key()
@@ -403,7 +404,7 @@ class Agent:
                 headers += "DPoP: " + self._proof(uri, self._nonces[1], token) + "\r\n"
             self._signed = None
             self._signatures = 0
-            runtime.make_room(*_SELDOM.split(" "))
+            _make_room()
             self._effects.append(Event("Post", url=uri, headers=headers, body=body))
             return
         if not self._offer["dpop_supported"]:
@@ -450,3 +451,7 @@ class Agent:
 
     def _store(self):
         self._effects.append(Event("Store", data=self._tokens.pack()))
+
+
+def _make_room():
+    runtime.make_room(*_SELDOM.split(" "))

@@ -31,7 +31,7 @@ ready|Ready|holding a token. # calls the tool
 calling|Calling|{}
 answer|Answer|{}
 mcp_refused|MCP refused|the MCP server answered {}: see its log@#
-mcp_failed|MCP failed|no answer from the MCP server ({})@#
+mcp_failed|MCP failed|no answer from it ({})@#
 """
 
 

@@ -18,9 +18,8 @@ def pure_hmac_sha256(key: bytes, data: bytes) -> bytes:
     return runtime.sha256((block ^ _OPAD).to_bytes(64, "big") + inner)
 
 
-def pure_hkdf_extract(salt: bytes, ikm: bytes) -> bytes:
-    """The 32-byte pseudorandom key of RFC 5869, section 2.2."""
-    return pure_hmac_sha256(salt, ikm)
+# RFC 5869, section 2.2: the 32-byte pseudorandom key of a salt and input keying material is their HMAC.
+pure_hkdf_extract = pure_hmac_sha256
 
 
 def pure_hkdf_expand(prk: bytes, info: bytes, length: int) -> bytes:

@@ -39,7 +39,8 @@ def decode(data: bytes, max_bytes: int = MAX_BYTES):
     return value
 
 
-def _head(out, major, n):
+def head(out: bytearray, major: int, n: int):
+    """Append the head of a value (RFC 8949, section 3): its major type and its number or length."""
     if n < 24:
         out.append(major << 5 | n)
         return
@@ -60,24 +61,24 @@ def _encode(out, value, depth):
         if not -MAX_INT <= value <= MAX_INT:
             raise ContractError("cbor: integer")
         if value < 0:
-            _head(out, 1, ~value)
+            head(out, 1, ~value)
         else:
-            _head(out, 0, value)
+            head(out, 0, value)
     elif isinstance(value, (bytes, bytearray)):
-        _head(out, 2, len(value))
+        head(out, 2, len(value))
         out.extend(value)
     elif isinstance(value, str):
         try:
             raw = value.encode()
         except ValueError:
             raise ContractError("cbor: text")
-        _head(out, 3, len(raw))
+        head(out, 3, len(raw))
         out.extend(raw)
     elif isinstance(value, (list, tuple, dict)):
         if not depth or len(value) > MAX_ITEMS:
             raise ContractError("cbor: container")
         if isinstance(value, dict):
-            _head(out, 5, len(value))
+            head(out, 5, len(value))
             entries = []
             for key in value:
                 if type(key) is not int and not isinstance(key, str):
@@ -87,7 +88,7 @@ def _encode(out, value, depth):
                 out.extend(encoded)
                 _encode(out, value[key], depth - 1)
         else:
-            _head(out, 4, len(value))
+            head(out, 4, len(value))
             for item in value:
                 _encode(out, item, depth - 1)
     else:

@@ -130,7 +130,7 @@ def pack(message: Message) -> bytes:
         encoded[0] = number(MESSAGES, message.name)
         _check(encoded)
     except (AttributeError, TypeError, ValueError, PeerError):
-        raise ContractError("cannot pack " + message.name)
+        raise ContractError
     return cbor.encode(encoded)
 
 

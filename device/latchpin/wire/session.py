@@ -102,7 +102,10 @@ class Session:
             self._aad(request or own, self._role == "device"),
             _TAG,
         )
-        return cbor.encode([b"", {4: self._sender, 6: piv, 10: self.sid}, ciphertext]), own
+        # The ciphertext is appended, not encoded: a chip has few holes of 2 KB.
+        start = bytearray(cbor.encode([b"", {4: self._sender, 6: piv, 10: self.sid}, b""])[:-1])
+        cbor.head(start, 2, len(ciphertext))
+        return bytes(start) + ciphertext, own
 
     def open(self, frame: Frame, requests=()) -> tuple[bytes, tuple[bytes, bytes]]:
         """(plaintext, (kid, piv) of the request): on the bridge the frame's own names, on the device those it answers.
