@@ -12,7 +12,6 @@ import pytest
 
 from host_sim.world import World
 from latchpin.adapters import settings as adapters_settings
-from latchpin.adapters.flash_journal import Journal
 from latchpin.adapters.hands import Hands
 from latchpin.runner import Runner
 from latchpin.wire import bridge_side, messages, topics
@@ -36,7 +35,7 @@ class SpiedDevice(Hands):
         self.lost: list[str] = []
         self._lose = lose
         ours = topics.topic(self.identity.device, "down"), topics.topic(self.identity.device, "state")
-        super().__init__(self.identity, self.settings, ours, Journal(folder), self, [])
+        super().__init__(self.identity, self.settings, ours, self, [], folder)
 
     async def read_key(self) -> str:
         return await self._keys.get()
