@@ -10,8 +10,7 @@ import os
 import signal
 import ssl
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from random import SystemRandom
 
@@ -22,12 +21,11 @@ from broker_bridge.devices import Devices, Live, Opened
 from broker_bridge.exchange import Ask, Call, Discover, Entry, Told, Way, World
 from broker_bridge.handshake import Responder
 from broker_bridge.https_client import HttpsClient
-from broker_bridge.operations import Operations
+from broker_bridge.operations import Metrics, Number, Operations, ServiceManager
 from broker_bridge.refusals import Refused
 from broker_bridge.registry import Registry
 from broker_bridge.relay import Relay
 from broker_bridge.settings import Settings
-from latchpin import __version__
 from latchpin.wire import bridge_side, messages
 from latchpin.wire.bridge_side import CODES
 
@@ -73,7 +71,8 @@ class App:
         self._broker = BrokerClient(login(settings), filters, self._on_publish, SystemRandom(), self._on_ready)
         self._running: set[asyncio.Task[None]] = set()
         self._unadmitted: list[Callable[[], None]] = []
-        self._requests: Counter[tuple[str, str]] = Counter()
+        self._metrics = Metrics(self._numbers)
+        self._service_manager = ServiceManager()
 
     async def run(self) -> None:
         """Serves until SIGTERM or Ctrl-C."""
@@ -84,11 +83,12 @@ class App:
         listen = self._settings.operations.listen
         async with contextlib.AsyncExitStack() as open_things:
             if listen:
-                await open_things.enter_async_context(Operations(listen, self._missing, self._numbers).serving())
-            rooms = [asyncio.ensure_future(part) for part in (self._broker.run(), self._housekeeping(), self._watch_server())]
+                await open_things.enter_async_context(Operations(listen, self._missing, self._metrics).serving())
+            rooms = [asyncio.ensure_future(part) for part in self._parts()]
             stopping = asyncio.ensure_future(stop.wait())
             try:
                 await asyncio.wait([stopping, *rooms], return_when=asyncio.FIRST_COMPLETED)
+                self._service_manager.tell("STOPPING=1")
                 if self._running and stopping.done():
                     await asyncio.wait(self._running, timeout=STOP_S)
             finally:
@@ -104,6 +104,17 @@ class App:
                     raise result
         logs.line("stopped", replica=self.replica)
 
+    def _parts(self) -> list[Coroutine[None, None, None]]:
+        parts: list[Coroutine[None, None, None]] = [self._broker.run(), self._housekeeping(), self._watch_server()]
+        every_s = self._service_manager.every_s
+        return parts if every_s is None else [*parts, self._watchdog(every_s)]
+
+    async def _watchdog(self, every_s: float) -> None:
+        # From the loop that does the work: where that hangs, nothing comes, and systemd starts the bridge again.
+        while True:
+            self._service_manager.tell("WATCHDOG=1")
+            await asyncio.sleep(every_s)
+
     def _https(self, ca: Path | None) -> HttpsClient:
         if ca not in self._clients:
             self._clients[ca] = HttpsClient(ca)
@@ -114,6 +125,7 @@ class App:
         if self._announce is not None:
             self._announce(self.replica)
             self._announce = None
+            self._service_manager.tell("READY=1")
 
     def _on_publish(self, topic: str, payload: bytes, admit: Callable[[], None]) -> None:
         try:
@@ -151,7 +163,7 @@ class App:
         try:
             told = await self._fetch_along(way, message["rid"][:4].hex())
             live.exchange.finish(entry, told)
-            self._reply(live, message, entry, told, round((time.monotonic() - began_s) * 1000))
+            self._reply(live, message, entry, told, time.monotonic() - began_s)
         except Exception as failure:
             rid = message["rid"][:4].hex()
             logs.line("defect", logging.ERROR, failure, rid=rid, device=live.device, step=message.name.lower())
@@ -174,13 +186,14 @@ class App:
                 failure = refusal
 
     async def _fetch(self, wanted: Discover | Ask | Call, request_id: str) -> object:
-        if isinstance(wanted, Ask):
-            return await self._as_client.post(wanted, request_id)
-        if isinstance(wanted, Discover):
-            return await self._as_client.discovered(wanted.resource, self._https(wanted.resource.ca), request_id)
-        return await self._relay.call(wanted, self._https(wanted.resource.ca), request_id)
+        with self._metrics.upstream("resource" if isinstance(wanted, Call) else "authorization_server"):
+            if isinstance(wanted, Ask):
+                return await self._as_client.post(wanted, request_id)
+            if isinstance(wanted, Discover):
+                return await self._as_client.discovered(wanted.resource, self._https(wanted.resource.ca), request_id)
+            return await self._relay.call(wanted, self._https(wanted.resource.ca), request_id)
 
-    def _reply(self, live: Live, message: messages.Message, entry: Entry, told: Told, ms: int | None = None) -> None:
+    def _reply(self, live: Live, message: messages.Message, entry: Entry, told: Told, seconds: float | None = None) -> None:
         nonce = self._as_client.nonce
         if message.name == "CALL":
             called = message["resource"]
@@ -192,10 +205,14 @@ class App:
             told = translate.refused(message, refusal)
             plaintext = exchange.sealable(told, int(time.time()), None)
         outcome = CODES[told.message["error"]] if told.message.name == "ERROR" else told.message.name.lower()
-        self._requests[message.name, outcome] += 1
+        challenge = None
+        if message.name == "CHALLENGE":
+            challenge = "answer" if message.get("answers") else "start" if message.get("auth_session") is None else "ask"
+        self._metrics.answered(message.name.lower(), outcome, challenge, seconds, told.why == "repeated")
         level = logging.ERROR if outcome == "internal" else logging.WARNING if outcome == "try_later" else logging.INFO
         members = {"rid": message["rid"][:4].hex(), "device": live.device, "step": message.name.lower(), "outcome": outcome}
         self._show(live, told.message)
+        ms = None if seconds is None else round(seconds * 1000)
         logs.line("request", level, **members, code=told.why, status=told.message.get("status"), ms=ms)
         if not live.exchange.closed and not live.keyed.over(int(time.monotonic() - live.born_s)):
             frame, _ = live.keyed.seal(plaintext, entry.answers)
@@ -221,11 +238,10 @@ class App:
         told: str | None = None
         while True:
             code = ""
-            if not self._as_client.reachable:
-                try:
-                    await self._as_client.metadata()
-                except Refused as refusal:
-                    code = refusal.why
+            try:
+                await self._as_client.probe()
+            except Refused as refusal:
+                code = refusal.why
             if code != told:
                 outcome = "unusable" if code else "reachable"
                 logs.line("authorization_server", logging.ERROR if code else logging.INFO, outcome=outcome, code=code or None)
@@ -237,23 +253,15 @@ class App:
             return "broker"
         return "" if self._as_client.reachable else "authorization_server"
 
-    def _numbers(self) -> Mapping[str, float]:
-        numbers: dict[str, float] = {
-            f'build_info{{version="{__version__}"}}': 1,
-            "mqtt_connected": self._broker.connected,
-            "sessions_live": self._devices.live,
-            "handshakes_pending": self._devices.pending,
-            "requests_running": len(self._running),
-        }
-        for name, count in self._devices.counts.items():
+    def _numbers(self) -> Iterable[Number]:
+        yield Number("latchpin_mqtt_connected", self._broker.connected)
+        yield Number("latchpin_sessions_active", self._devices.live)
+        yield Number("latchpin_bridge_authorization_server_reachable", self._as_client.reachable)
+        yield Number("latchpin_bridge_handshakes_pending", self._devices.pending)
+        yield Number("latchpin_bridge_requests_running", len(self._running))
+        for name, count in (*self._devices.counts.items(), *self._broker.counts.items()):
             kind, _, reason = name.partition("_")
             if kind in ("dropped", "ended"):
-                numbers[f'{"frames" if kind == "dropped" else "sessions"}_{kind}_total{{reason="{reason}"}}'] = count
+                yield Number(f"latchpin_bridge_{'frames' if kind == 'dropped' else 'sessions'}_{kind}_total", count, reason)
             else:
-                numbers[f"{name}_total"] = count
-        for name, count in self._broker.counts.items():
-            key = 'frames_dropped_total{reason="retained"}' if name == "dropped_retained" else f"mqtt_{name}_total"
-            numbers[key] = count
-        for (step, outcome), count in self._requests.items():
-            numbers[f'requests_total{{step="{step.lower()}",outcome="{outcome}"}}'] = count
-        return numbers
+                yield Number(f"latchpin_bridge_{'' if name in self._devices.counts else 'mqtt_'}{name}_total", count)

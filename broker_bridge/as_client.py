@@ -54,6 +54,7 @@ class AsClient:
         self._origins = {origin(url) for url in (configured.issuer, *configured.other_origins)}
         self.nonce: str | None = None
         self.reachable = False
+        self._fetches = 0
 
     async def discovered(self, resource: Resource, https: HttpsClient, request_id: str = "") -> Discovered:
         """Metadata of the AS (RFC 8414) and of `resource` (RFC 9728, fetched with `https`), both checked, at most 1 h old.
@@ -67,6 +68,13 @@ class AsClient:
     async def metadata(self) -> Discovered:
         """Metadata of the AS alone. Raises Refused."""
         return await self._discovered("")
+
+    async def probe(self) -> None:
+        """Asks the AS something, so that `reachable` is of now: its metadata. Raises Refused."""
+        before = self._fetches
+        await self._discovered("")
+        if self._fetches == before:
+            await self._document(well_known(self._configured.issuer, "oauth-authorization-server"), "")
 
     async def post(self, ask: Ask, request_id: str = "") -> Answer:
         """The AS's answer to a form. Raises Refused: nothing that an AS could mean."""
@@ -92,6 +100,7 @@ class AsClient:
     async def _fetch(
         self, method: str, url: str, headers: dict[str, str], body: bytes, wanted: tuple[str, ...], request_id: str
     ) -> Fetched:
+        self._fetches += 1
         try:
             fetched = await self._https.fetch(method, url, headers, body, wanted, request_id)
         except Refused as refusal:

@@ -357,8 +357,8 @@ def test_health_readiness_and_numbers(town: Town, device: Device):
     device.ask("DISCOVER", resource=0)
     assert town.get("/livez") == (200, "alive\n") and town.get("/readyz") == (200, "ready\n")
     status, text = town.get("/metrics")
-    assert status == 200 and 'latchpin_bridge_requests_total{step="discover",outcome="offer"}' in text
-    assert "latchpin_bridge_mqtt_connected 1" in text and device.identity.device not in text
+    assert status == 200 and 'latchpin_bridge_requests_total{op="discover",outcome="offer"}' in text
+    assert "latchpin_mqtt_connected 1.0" in text and device.identity.device not in text
     assert town.get("/")[0] == 404
 
 
