@@ -4,14 +4,14 @@ Not for meaning: what an answer says is translate.py's. A DPoP proof is carried 
 """
 
 import asyncio
-import base64
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
-from urllib.parse import quote_plus, urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from pydantic import ValidationError
 
+from broker_bridge.client_authentication import ClientAuthentication
 from broker_bridge.exchange import Discovered
 from broker_bridge.https_client import Fetched, HttpsClient, json_object, retry_after_s
 from broker_bridge.oauth_api import Answer, AuthorizationServerMetadata, ResourceMetadata
@@ -49,6 +49,7 @@ class AsClient:
     def __init__(self, configured: AuthorizationServer, profile: Profile, clock: Callable[[], float], https: HttpsClient) -> None:
         self._configured = configured
         self._profile = profile
+        self._authentication = ClientAuthentication(configured)
         self._https = https
         self._cache = _Cache(clock)
         self._origins = {origin(url) for url in (configured.issuer, *configured.other_origins)}
@@ -83,13 +84,7 @@ class AsClient:
             raise Refused("invalid", "endpoint_absent")
         form = dict(ask.form)
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        secret = self._configured.secret()
-        if secret is not None and self._configured.client_authentication == "client_secret_basic":
-            # RFC 6749, section 2.3.1: both halves form-encoded first.
-            pair = f"{quote_plus(self._configured.client_id)}:{quote_plus(secret.get_secret_value())}"
-            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-        elif secret is not None:
-            form["client_secret"] = secret.get_secret_value()
+        self._authentication.add(form, headers)
         if ask.proof is not None:
             headers["DPoP"] = ask.proof
         wanted = ("dpop-nonce", "retry-after")

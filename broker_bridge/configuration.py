@@ -47,7 +47,9 @@ def place(path: Path, info: ValidationInfo) -> Path:
 
 
 def _file(path: Path, info: ValidationInfo) -> Path:
-    path = place(path, info)
+    # systemd.exec(5), LoadCredential=: a bare name is looked for there first.
+    credential = Path((info.context or {}).get("credentials") or "/", path.name)
+    path = credential if path == Path(path.name) and credential.is_file() else place(path, info)
     if not path.is_file():
         raise ValueError("names a file that is not there; relative paths start at the folder of the configuration file")
     return path
@@ -167,7 +169,9 @@ def load(model: type[_Model], path: Path, prefix: str, environment: Mapping[str,
         if name.startswith(f"{prefix}__"):
             _override(table, name, name.removeprefix(f"{prefix}__").lower().split("__"), environment[name], known)
     try:
-        return model.model_validate(table, context={"folder": path.parent})
+        return model.model_validate(
+            table, context={"folder": path.parent, "credentials": environment.get("CREDENTIALS_DIRECTORY")}
+        )
     except ValidationError as error:
         raise ConfigurationError(lines(str(path), error, known)) from None
 

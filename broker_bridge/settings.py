@@ -85,7 +85,10 @@ class AuthorizationServer(Section):
     client_id: Visible
     client_secret: SecretStr | None = None
     client_secret_file: SecretFile | None = None
-    client_authentication: Literal["client_secret_basic", "client_secret_post", "none"] = "client_secret_basic"
+    client_authentication: Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"] = "client_secret_basic"
+    client_key_file: File | None = None
+    client_key_id: Visible | None = None
+    client_assertion_audience: HttpsUrl | None = None
     ca: CaFile | None = None
     profile: str = "reference"
     other_origins: list[HttpsUrl] = Field(default_factory=list)
@@ -95,11 +98,15 @@ class AuthorizationServer(Section):
 
     @model_validator(mode="after")
     def _secret_fits(self) -> "AuthorizationServer":
-        given = self.given("client_secret")
-        if self.client_authentication == "none" and given:
-            raise ValueError("client_authentication is none, so leave client_secret and client_secret_file out")
-        if self.client_authentication != "none" and given != 1:
+        given, way = self.given("client_secret"), self.client_authentication
+        if way in ("none", "private_key_jwt") and given:
+            raise ValueError(f"client_authentication is {way}, so leave client_secret and client_secret_file out")
+        if way in ("client_secret_basic", "client_secret_post") and given != 1:
             raise ValueError("needs either client_secret_file (better) or client_secret; or client_authentication = none")
+        if way == "private_key_jwt" and self.client_key_file is None:
+            raise ValueError("client_authentication is private_key_jwt, so name the private key's PEM file in client_key_file")
+        if way != "private_key_jwt" and (self.client_key_file or self.client_key_id or self.client_assertion_audience):
+            raise ValueError("client_key_file, client_key_id and client_assertion_audience go with private_key_jwt alone")
         return self
 
 

@@ -15,9 +15,14 @@ from typing import Any, TypeVar
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from pydantic import ValidationError
 
 from broker_bridge import profile
 from broker_bridge.as_client import AsClient, well_known
+from broker_bridge.configuration import ConfigurationError
 from broker_bridge.exchange import Call
 from broker_bridge.https_client import MAX_BODY, HttpsClient
 from broker_bridge.refusals import Refused
@@ -114,6 +119,82 @@ def test_client_secret_post_and_none(server: Foreign):
     first, second = server.to("/challenge")
     assert first.form["client_secret"] == SECRET and "authorization" not in first.headers
     assert second.form == ASK.form and "authorization" not in second.headers
+
+
+CURVES: dict[str, ec.EllipticCurve] = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1()}
+
+
+def private_key(kind: str) -> tuple[bytes, Any]:
+    key = rsa.generate_private_key(65537, 2048) if kind == "RS256" else ec.generate_private_key(CURVES[kind])
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(*form), key.public_key()
+
+
+@pytest.mark.parametrize("alg", ["ES256", "RS256"])
+def test_private_key_jwt_at_both_endpoints_alike(server: Foreign, tmp_path: Path, alg: str):
+    """RFC 7523, sections 2.2 and 3, checked with a library that did not sign."""
+    pem, public = private_key(alg)
+    (tmp_path / "client.key").write_bytes(pem)
+    for path in ("/challenge", "/token"):
+        server.says(path, Said(400, {"error": "x"}))
+
+    async def use(client: AsClient, https: HttpsClient):
+        for endpoint in ("challenge", "token", "token"):
+            await client.post(Ask(endpoint, {"client_id": "latchpin-device"}, None))
+
+    fields = {"client_key_file": tmp_path / "client.key", "client_key_id": "key-1"}
+    with_client(server, use, client_authentication="private_key_jwt", client_secret=None, **fields)
+    sent = [*server.to("/challenge"), *server.to("/token")]
+    jti = set()
+    for asked in sent:
+        assert "authorization" not in asked.headers and "client_secret" not in asked.form
+        assert asked.form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        head, claims, signature = asked.form["client_assertion"].split(".")
+        padded = [base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in (head, claims, signature)]
+        assert json.loads(padded[0]) == {"alg": alg, "typ": "JWT", "kid": "key-1"}
+        said, signed = json.loads(padded[1]), f"{head}.{claims}".encode()
+        if alg == "ES256":
+            halves = (int.from_bytes(padded[2][:32], "big"), int.from_bytes(padded[2][32:], "big"))
+            public.verify(encode_dss_signature(*halves), signed, ec.ECDSA(hashes.SHA256()))
+        else:
+            public.verify(padded[2], signed, padding.PKCS1v15(), hashes.SHA256())
+        assert said["iss"] == said["sub"] == "latchpin-device" and said["aud"] == server.issuer
+        assert abs(said["iat"] - time.time()) < 5 and said["exp"] == said["iat"] + 60
+        jti.add(said["jti"])
+    assert len(sent) == len(jti) == 3, "no assertion twice"
+
+
+def test_the_audience_of_an_assertion_can_be_what_an_older_as_wants(server: Foreign, tmp_path: Path):
+    (tmp_path / "client.key").write_bytes(private_key("ES256")[0])
+    server.says("/challenge", Said(400, {"error": "x"}))
+    wanted = f"{server.origin}/token"
+    fields = {"client_key_file": tmp_path / "client.key", "client_assertion_audience": wanted}
+    with_client(server, post, client_authentication="private_key_jwt", client_secret=None, **fields)
+    claims = server.to("/challenge")[0].form["client_assertion"].split(".")[1]
+    assert json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["aud"] == wanted
+
+
+@pytest.mark.parametrize("text", [b"", b"not a key", private_key("ES384")[0]])
+def test_a_key_that_cannot_sign_es256_or_rs256_is_refused_before_anything_starts(server: Foreign, tmp_path: Path, text: bytes):
+    (tmp_path / "client.key").write_bytes(text)
+    fields = {"client_authentication": "private_key_jwt", "client_secret": None, "client_key_file": tmp_path / "client.key"}
+    with pytest.raises(ConfigurationError) as caught:
+        with_client(server, post, **fields)
+    assert "openssl genpkey" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"client_authentication": "private_key_jwt", "client_secret": None},
+        {"client_authentication": "private_key_jwt", "client_key_file": Path(__file__)},
+        {"client_key_file": Path(__file__)},
+        {"client_authentication": "none", "client_secret": None, "client_key_id": "key-1"},
+    ],
+)
+def test_settings_of_client_authentication_that_do_not_go_together_are_refused(server: Foreign, fields: dict[str, Any]):
+    with pytest.raises(ValidationError):
+        with_client(server, post, **fields)
 
 
 def test_whatever_a_value_holds_it_stays_one_value(server: Foreign):

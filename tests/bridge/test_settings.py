@@ -56,6 +56,20 @@ def test_a_good_file_loads_with_paths_from_its_own_folder(table: dict[str, Any],
     assert loaded.identity.kid == 1 and loaded.authorization_server.profile == "reference"
 
 
+def test_a_bare_name_is_looked_for_among_systemds_credentials_first(table: dict[str, Any], tmp_path: Path):
+    """systemd.exec(5), LoadCredential=."""
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    for name in ("client.secret", "bridge.key"):
+        (credentials / name).write_text("from systemd")
+    (tmp_path / "client.secret").unlink()
+    table["broker"]["password_file"] = str(tmp_path / "broker.password")
+    loaded = load(table, tmp_path, {"CREDENTIALS_DIRECTORY": str(credentials)})
+    secret = loaded.authorization_server.secret()
+    assert secret and secret.get_secret_value() == "from systemd" and loaded.identity.key_file == credentials / "bridge.key"
+    assert loaded.broker.secret().get_secret_value() == CANARY and loaded.broker.ca == tmp_path / "ca.pem"
+
+
 def test_one_line_break_at_the_end_of_a_secret_file_is_not_part_of_the_secret(table: dict[str, Any], tmp_path: Path):
     loaded = load(table, tmp_path)
     secret = loaded.authorization_server.secret()
