@@ -87,7 +87,7 @@ def typed(script):
     async def main():
         pad = Pad()
         keypad = KeypadMatrix(pad.rows, pad.columns)
-        keys = []
+        keys = pad.typed = []
 
         async def collect():
             while True:
@@ -107,7 +107,10 @@ def test_every_key_of_the_matrix_is_the_right_one():
     async def script(pad):
         for key in KEYS_4X4:
             pad.press(key)
-            await asyncio.sleep(0.06)
+            for _ in range(50):  # 60 ms, and more on a machine that is busy
+                await asyncio.sleep(0.06)
+                if pad.typed and pad.typed[-1] == key:
+                    break
             pad.release(key)
             await asyncio.sleep(0.06)
 
