@@ -292,6 +292,9 @@ class Transaction:
     def use_code(self, digest: bytes, family: str, now: int) -> None:
         used = self._execute("UPDATE codes SET used = ?, family = ? WHERE digest = ? AND used IS NULL", (now, family, digest))
         assert used.rowcount == 1
+        # Redeeming uses the auth_session that came with the code: a superseded one that arrives late takes no tokens back.
+        session = "SELECT session FROM codes WHERE digest = ?"
+        self._execute(f"UPDATE sessions SET handle_before = NULL WHERE id = ({session})", (digest,))  # noqa: S608
 
     def revoke_session_codes(self, session: str, now: int) -> None:
         """The codes of a session and every family that came from them."""

@@ -290,6 +290,18 @@ def test_a_superseded_auth_session_is_dead_once_its_successor_was_used(server):
 
 
 @proves("PROTOCOL-5-b")
+def test_a_superseded_auth_session_that_arrives_late_does_not_take_back_what_was_redeemed_since(server):
+    # Found by tests/model: a stalled question, overtaken by its repetition through another replica, ended the live family.
+    party = Party(server)
+    party.earn_code()
+    stalled = party.auth_session
+    fresh = party.follow(auth_session=stalled).json()["authorization_code"]
+    tokens = party.redeem(fresh).json()
+    assert party.follow(auth_session=stalled).json()["error"] == "invalid_session"
+    assert party.refresh(tokens["refresh_token"]).status_code == 200
+
+
+@proves("PROTOCOL-5-b")
 def test_without_a_dpop_key_a_superseded_auth_session_is_dead_at_once(server):
     party = Party(server, client=running.BEARER_APP, dpop=False)
     first = party.start().json()["auth_session"]
