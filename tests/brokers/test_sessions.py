@@ -154,8 +154,12 @@ def test_a_share_gives_each_message_to_one_member_and_all_to_the_last(broker: Ru
         assert member.subscribe("$share/latchpin/latchpin/1/+/hello") == 1
     for number in range(100):
         assert alpha.publish(HELLO, b"%d" % number) == 0
-    halves = [[int(member.payload()) for _ in range(50)] for member in (first, second)]
-    assert sorted(halves[0] + halves[1]) == list(range(100)) and all(half == sorted(half) for half in halves)
+    # Which member gets which message is the broker's choice (MQTT 5, section 4.8.2); a busy mosquitto does not count in turn.
+    assert eventually(lambda: first.messages.qsize() + second.messages.qsize() >= 100)
+    shares = [[int(member.payload()) for _ in range(member.messages.qsize())] for member in (first, second)]
+    assert sorted(shares[0] + shares[1]) == list(range(100)) and all(share and share == sorted(share) for share in shares)
+    if broker.kind == "embedded":
+        assert len(shares[0]) == 50
     first.close()
     for number in range(10):
         assert alpha.publish(HELLO, b"%d" % number) == 0
