@@ -40,7 +40,8 @@ def test_the_code_of_the_device_fits_its_budget(code: Path) -> None:
 
 
 def owed(heap: str, route: str) -> Any:
-    marks = [pytest.mark.xfail(reason="budgets.toml: not_yet", strict=True)] if heap in BUDGETS["not_yet"] else []
+    # Not strict: near its edge a heap passes or not by where the garbage lies. One that passes is told as XPASS.
+    marks = [pytest.mark.xfail(reason="budgets.toml: not_yet")] if heap in BUDGETS["not_yet"] else []
     return pytest.param(heap, route, marks=marks)
 
 
