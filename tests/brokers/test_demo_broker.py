@@ -217,14 +217,16 @@ def test_a_device_that_does_not_read_costs_no_memory(demo_broker: Running):
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="memory is read from /proc")
 def test_a_client_that_asks_and_never_reads_is_not_heard_any_more(demo_broker: Running):
-    with raw(demo_broker) as deaf, raw(demo_broker) as other:
+    with raw(demo_broker) as deaf:
         joined(deaf).socket.settimeout(1)
         before = memory_kb(demo_broker)
         with pytest.raises(TimeoutError):
             for _ in range(4000):
                 deaf.send(b"\xc0\x00" * 8192)
         assert memory_kb(demo_broker) - before < 16_000
-        assert isinstance(joined(other, "lp-bravo").ping(), mqtt5.PingRespPacket)
+        # Only now: a connection without CONNECT is closed after a while, and a slow machine needs longer than that above.
+        with raw(demo_broker) as other:
+            assert isinstance(joined(other, "lp-bravo").ping(), mqtt5.PingRespPacket)
 
 
 def test_a_revoked_device_is_let_go_within_seconds(tmp_path: Path):
