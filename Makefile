@@ -30,7 +30,8 @@ demo: $(STAMP)  ## the whole path once: a device asks for a PIN, you type it, a 
 	@$(BIN)/latchpin demo $(if $(PIN),--pin $(PIN))
 
 test: $(STAMP) $(PEERS)  ## every test
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest $(PARALLEL) || { [ $$? = 1 ] && echo "once more, each alone: what failed beside others" \
+	  && $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 check: $(STAMP)  ## lint, types and house rules
 	$(BIN)/ruff check .

@@ -35,7 +35,7 @@ def echo(connection: ssl.SSLSocket, server: TlsServer) -> None:
 def test_a_server_that_proves_itself_gets_the_first_bytes(run: Run, tls_server: Start, certificates: Certificates, by: str):
     server = tls_server(context=certificates.good.context())
     assert run("open_tls.py", trust(certificates, by) | {"port": server.port})["code"] is None
-    assert server.done.wait(5)
+    assert server.done.wait(30)
     assert server.seen == FIRST.encode()
 
 
@@ -70,7 +70,7 @@ def test_a_server_outside_the_ca_sees_no_application_byte(run: Run, tls_server: 
     server = tls_server(context=leaf.context())
     answer = run("open_tls.py", trust(certificates, "ca") | {"port": server.port})
     assert answer["code"] == "tls" and answer["text"]
-    assert server.done.wait(5)
+    assert server.done.wait(30)
     assert server.seen == b""
 
 
@@ -91,7 +91,7 @@ def test_a_server_with_another_certificate_than_the_pinned_sees_no_application_b
     server = tls_server(context=leaf.context())
     answer = run("open_tls.py", trust(certificates, "pin") | {"port": server.port})
     assert answer == {"code": "tls", "text": "not the pinned certificate"}
-    assert server.done.wait(5)
+    assert server.done.wait(30)
     assert server.seen == b""
 
 
@@ -101,7 +101,7 @@ def test_a_pin_holds_without_a_clock_and_without_a_ca(run: Run, tls_server: Star
     server = tls_server(context=leaf.context())
     answer = run("open_tls.py", {"first": FIRST, "port": server.port, "pin": leaf.pin, "server_name": "anything"})
     assert answer["code"] is None
-    assert server.done.wait(5)
+    assert server.done.wait(30)
     assert server.seen == FIRST.encode()
 
 
@@ -129,7 +129,7 @@ def test_a_pinned_leaf_with_a_foreign_key_is_refused(run: Run, tls_server: Start
     server = tls_server(raw=replay)
     answer = run("open_tls.py", trust(certificates, "pin") | {"port": server.port})
     assert answer["code"] == "tls"
-    assert server.done.wait(5) and not server.failures
+    assert server.done.wait(30) and not server.failures
     assert server.raw[:1] in (b"", b"\x15"), "an alert or nothing"
     assert FIRST.encode() not in server.raw
 
@@ -144,8 +144,8 @@ def test_a_server_that_hangs_in_the_handshake_is_given_up(run: Run, tls_server: 
     started = time.monotonic()
     answer = run("open_tls.py", trust(certificates, by) | {"port": server.port, "timeout_s": 1})
     assert answer["code"] == "timeout"
-    assert time.monotonic() - started < 5
-    assert server.done.wait(5)
+    assert time.monotonic() - started < 25
+    assert server.done.wait(30)
     assert server.raw[0] == 22 and FIRST.encode() not in server.raw
 
 
@@ -159,7 +159,7 @@ def test_a_server_that_stops_in_the_middle_of_its_flight_is_given_up(run: Run, t
     real = tls_server(context=certificates.good.context())
     server = tls_server(raw=stop)
     assert run("open_tls.py", trust(certificates, "ca") | {"port": server.port, "timeout_s": 1})["code"] == "timeout"
-    assert server.done.wait(5)
+    assert server.done.wait(30)
     assert FIRST.encode() not in server.raw
 
 
@@ -175,7 +175,7 @@ def test_a_server_without_tls_sees_no_application_byte(run: Run, tls_server: Sta
     server = tls_server(raw=plain)
     answer = run("open_tls.py", trust(certificates, "pin") | {"port": server.port})
     assert answer["code"] == "tls"
-    assert server.done.wait(5)
+    assert server.done.wait(30)
     assert FIRST.encode() not in server.raw
 
 

@@ -29,7 +29,7 @@ from latchpin.wire import bridge_side, cbor, edhoc, messages, session, topics
 from latchpin.wire.messages import Message
 from tests.brokers.running import Running, first_line
 
-REPLY_S = 10
+REPLY_S = 30
 KID = 2
 SILENCE_S = 0.6
 
@@ -189,7 +189,7 @@ class Bridge:
             self.process.kill()
             ready = []
         if ready[:1] != ["ready"]:
-            self.process.wait(5)
+            self.process.wait(30)
             self._reader.join(5)
             raise AssertionError("the bridge did not start\n" + "".join(self.text))
         self.replica = ready[1]
@@ -201,7 +201,7 @@ class Bridge:
             with contextlib.suppress(ValueError):
                 self.lines.append(json.loads(line))
 
-    def line(self, within_s: float = 5, **members: Any) -> dict[str, Any]:
+    def line(self, within_s: float = 30, **members: Any) -> dict[str, Any]:
         """The first line that has these members; waits for it."""
         until_s = time.monotonic() + within_s
         while time.monotonic() < until_s:
@@ -213,7 +213,7 @@ class Bridge:
 
     def stop(self) -> int:
         self.process.terminate()
-        code = self.process.wait(5)
+        code = self.process.wait(30)
         self._reader.join(5)
         return code
 
@@ -266,7 +266,7 @@ def running(config: Path, environment: dict[str, str] | None = None) -> Iterator
             bridge.stop()
 
 
-def until(met: Callable[[], bool], within_s: float = 5) -> None:
+def until(met: Callable[[], bool], within_s: float = 30) -> None:
     """Waits until `met()`; an AssertionError if it never is."""
     end_s = time.monotonic() + within_s
     while not met():

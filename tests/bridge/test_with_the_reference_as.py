@@ -63,7 +63,7 @@ class Town:
 def town(place: Place, broker: Running, tmp_path: Path) -> Iterator[Town]:
     with foreign(tmp_path / "mcp", servers._certificate_authority()) as mcp:
         resources = [{"uri": mcp.resource, "scopes": ["led:read", "led:write"]}]
-        with servers.server(tmp_path / "as", resources=resources, pin_ttl_s=3) as server:
+        with servers.server(tmp_path / "as", resources=resources, pin_ttl_s=8) as server:
             mcp.resource_metadata["authorization_servers"] = [server.issuer]
             (place.folder / "client.secret").write_text(servers.BRIDGE_SECRET)
             config = place.configure(broker, server.issuer, mcp.resource, server.ca, log_level="debug")
@@ -147,7 +147,7 @@ def test_a_pin_that_came_too_late_is_expired(town: Town):
     owner = town.owner()
     owner.start()
     pin = town.server.issue_pin(owner.device.identity.device)
-    time.sleep(3.5)
+    time.sleep(8.5)
     assert error(owner.follow(pin=pin)) == "expired"
     assert owner.follow(pin=town.server.issue_pin(owner.device.identity.device)).name == "CODE"
 
