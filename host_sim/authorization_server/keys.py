@@ -1,6 +1,6 @@
 """The keys that the AS makes for itself on first start, each in a file of mode 0600 in the state directory.
 
-Not for clients' secrets (settings.py) and not for what changes while it runs (storage.py).
+Not for clients' secrets (settings.py) and not for what changes while it runs (storage/).
 """
 
 import hashlib

@@ -14,7 +14,7 @@
 #ifndef REFRESHES
 #define REFRESHES 1
 #endif
-#define MAX_TRIES 2          /* storage.py has 5: one wrong answer and a locked session are told apart by 2 */
+#define MAX_TRIES 2          /* storage has 5: one wrong answer and a locked session are told apart by 2 */
 #define BOUND 32
 #define KEYS 12
 #define SESSIONS 6
@@ -59,7 +59,7 @@ bool stolen;
 byte redeemed[CODES];
 byte next_up[KEYS], next_down[KEYS];
 
-/* --- The AS: challenge_endpoint.py, token_endpoint.py, storage.py ------------------------------------------------------------ */
+/* --- The AS: challenge_endpoint.py, token_endpoint.py, storage/ ------------------------------------------------------------- */
 byte handles, sessions, codes, families;
 byte s_handle[SESSIONS], s_before[SESSIONS], s_verifier[SESSIONS], s_tries[SESSIONS];
 bool s_live[SESSIONS], s_done[SESSIONS], s_pin[SESSIONS];

@@ -1,0 +1,55 @@
+"""Authorization codes, and what comes from them.
+
+Not for tokens themselves: only keyed hashes of them are here.
+"""
+
+from host_sim.authorization_server.storage.rows import Code, Family, RefreshToken
+from host_sim.authorization_server.storage.tables import Tables
+
+MEMORY_S = 86400  # how long a used code or refresh token is known again, so that its reuse ends its family
+
+
+class Grants(Tables):
+    def add_code(self, code: Code) -> None:
+        self._insert(code)
+
+    def code(self, digest: bytes) -> Code | None:
+        return self._one(Code, "digest = ?", digest)
+
+    def use_code(self, digest: bytes, family: str, now: int) -> None:
+        used = self._execute("UPDATE codes SET used = ?, family = ? WHERE digest = ? AND used IS NULL", (now, family, digest))
+        assert used.rowcount == 1
+        # Redeeming uses the auth_session that came with the code: a superseded one that arrives late takes no tokens back.
+        session = "SELECT session FROM codes WHERE digest = ?"
+        self._execute(f"UPDATE sessions SET handle_before = NULL WHERE id = ({session})", (digest,))  # noqa: S608
+
+    def revoke_session_codes(self, session: str, now: int) -> None:
+        """The codes of a session and every family that came from them."""
+        self._execute("UPDATE codes SET revoked = ? WHERE session = ? AND revoked IS NULL", (now, session))
+        self._execute("UPDATE families SET revoked = ? WHERE session = ? AND revoked IS NULL", (now, session))
+
+    def add_family(self, family: Family) -> None:
+        self._insert(family)
+
+    def family(self, family: str) -> Family | None:
+        return self._one(Family, "id = ?", family)
+
+    def prolong_family(self, family: str, expires: int) -> None:
+        self._execute("UPDATE families SET expires = MAX(expires, ?) WHERE id = ?", (expires, family))
+
+    def revoke_family(self, family: str, now: int) -> None:
+        self._execute("UPDATE families SET revoked = ? WHERE id = ? AND revoked IS NULL", (now, family))
+
+    def add_refresh_token(self, token: RefreshToken) -> None:
+        """Adding the same one again changes nothing."""
+        self._insert(token, "IGNORE")
+
+    def refresh_token(self, digest: bytes) -> RefreshToken | None:
+        return self._one(RefreshToken, "digest = ?", digest)
+
+    def use_refresh_token(self, digest: bytes, now: int) -> None:
+        """The first use counts; a repetition does not move it."""
+        self._execute(
+            "UPDATE refresh_tokens SET used = ?, expires = MIN(expires, ?) WHERE digest = ? AND used IS NULL",
+            (now, now + MEMORY_S, digest),
+        )

@@ -1,0 +1,112 @@
+"""Who asks and how far they got: proofs, devices, challenge sessions, PINs.
+
+Not for what is granted in the end: grants.py.
+"""
+
+from host_sim.authorization_server.storage.rows import MAX_TRIES, Device, Pin, Session
+from host_sim.authorization_server.storage.tables import Tables
+
+MAX_REQUESTS = 200  # of one session in its life: FiPA-04, section 9.3
+
+
+class Pairing(Tables):
+    # DPoP proofs (RFC 9449, section 11.1)
+
+    def remember_proof(self, digest: bytes, expires: int) -> bool:
+        """False: this proof was here before."""
+        return self._execute("INSERT OR IGNORE INTO proofs VALUES (?, ?)", (digest, expires)).rowcount == 1
+
+    # Devices
+
+    def see_device(self, device: str, client_id: str, now: int) -> Device:
+        """The device as it stands, from now on known as seen now."""
+        self._execute(
+            "INSERT INTO devices VALUES (?, ?, ?, ?, NULL) ON CONFLICT (device) DO UPDATE SET last_seen = excluded.last_seen,"
+            " client_id = excluded.client_id",
+            (device, client_id, now, now),
+        )
+        found = self._one(Device, "device = ?", device)
+        assert found is not None
+        return found
+
+    def devices(self) -> list[Device]:
+        return self._all(Device, "1 ORDER BY device")
+
+    def lock_device(self, device: str, now: int) -> None:
+        self._execute("UPDATE devices SET locked = ? WHERE device = ?", (now, device))
+
+    def unlock(self, device: str, now: int) -> bool:
+        """Tries count from zero again for the device and its live sessions. False: nothing was locked."""
+        device_row = self._execute("UPDATE devices SET locked = NULL WHERE device = ? AND locked IS NOT NULL", (device,)).rowcount
+        sessions = self._execute(
+            "UPDATE sessions SET tries = 0 WHERE device = ? AND expires > ? AND tries >= ?", (device, now, MAX_TRIES)
+        ).rowcount
+        return device_row + sessions > 0
+
+    # Challenge sessions
+
+    def add_session(self, session: Session) -> None:
+        self._insert(session)
+
+    def end_waiting_sessions(self, device: str, now: int) -> None:
+        """A device that starts again has forgotten its unfinished sessions."""
+        for session in self._all(Session, "device = ? AND asserted = 1 AND expires > ?", device, now):
+            if session.asking:
+                self._execute("UPDATE sessions SET expires = ? WHERE id = ?", (now, session.id))
+
+    def session_by_handle(self, handle: bytes) -> Session | None:
+        return self._one(Session, "handle = ?", handle)
+
+    def session_by_handle_before(self, handle: bytes) -> Session | None:
+        """The session whose last but one handle this is, while its last one was never used."""
+        return self._one(Session, "handle_before = ?", handle)
+
+    def session(self, session: str) -> Session | None:
+        return self._one(Session, "id = ?", session)
+
+    def turn_session(self, session: str, handle: bytes, handle_before: bytes | None, expires: int) -> bool:
+        """The session answers to `handle` from now on. False: it has had its share of requests."""
+        return (
+            self._execute(
+                "UPDATE sessions SET handle = ?, handle_before = ?, expires = ?, requests = requests + 1"
+                " WHERE id = ? AND requests < ?",
+                (handle, handle_before, expires, session, MAX_REQUESTS),
+            ).rowcount
+            == 1
+        )
+
+    def charge_attempt(self, session: str) -> int | None:
+        """Counts one answer before anybody compares it: how many tries are left after it, or None when none was left."""
+        charged = self._execute("UPDATE sessions SET tries = tries + 1 WHERE id = ? AND tries < ?", (session, MAX_TRIES)).rowcount
+        if not charged:
+            return None
+        return MAX_TRIES - self._execute("SELECT tries FROM sessions WHERE id = ?", (session,)).fetchone()[0]
+
+    def pass_step(self, session: str, expires: int) -> None:
+        """A right answer: on to the next challenge, and the try that it took is given back."""
+        self._execute("UPDATE sessions SET step = step + 1, tries = tries - 1, expires = ? WHERE id = ?", (expires, session))
+
+    def prolong(self, session: str, expires: int) -> None:
+        self._execute("UPDATE sessions SET expires = MAX(expires, ?) WHERE id = ?", (expires, session))
+
+    def waiting(self, now: int) -> list[Session]:
+        """Live sessions in which somebody waits for a person, oldest first. Decoys are not among them."""
+        found = self._all(Session, "expires > ? AND decoy = 0 ORDER BY created, id", now)
+        return [session for session in found if session.asking]
+
+    def count_claimed_sessions(self, client_id: str, now: int) -> int:
+        """Live sessions of a public client."""
+        return self._execute(
+            "SELECT COUNT(*) FROM sessions WHERE client_id = ? AND asserted = 0 AND expires > ?", (client_id, now)
+        ).fetchone()[0]
+
+    # PINs
+
+    def set_pin(self, pin: Pin) -> None:
+        self._insert(pin, "REPLACE")
+
+    def pin(self, session: str) -> Pin | None:
+        return self._one(Pin, "session = ?", session)
+
+    def void_pin(self, session: str) -> None:
+        self._execute("DELETE FROM pins WHERE session = ?", (session,))

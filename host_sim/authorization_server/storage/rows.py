@@ -1,0 +1,110 @@
+"""Rows as the rooms of the AS see them.
+
+Not for statements: those are beside this file, one file for each group of tables. Times are epoch seconds.
+"""
+
+from dataclasses import dataclass
+
+MAX_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Session:
+    """One authorization challenge session. `handle` is the hash of the auth_session that stands for it at present."""
+
+    id: str
+    client_id: str
+    device: str
+    asserted: bool  # an authenticated client vouches for `device`
+    decoy: bool  # looks like any other and can never be satisfied
+    jkt: str | None
+    scope: str
+    resource: str
+    code_challenge: str
+    binding_word: str
+    challenges: str  # their names in order, separated by spaces
+    step: int  # how many of them are passed
+    tries: int
+    requests: int
+    created: int
+    expires: int
+    handle: bytes
+    handle_before: bytes | None
+
+    @property
+    def asking(self) -> str | None:
+        """The name of the challenge that waits for an answer; None when the session is satisfied."""
+        names = self.challenges.split()
+        return names[self.step] if self.step < len(names) else None
+
+    @property
+    def locked(self) -> bool:
+        return self.tries >= MAX_TRIES
+
+
+@dataclass(frozen=True)
+class Pin:
+    session: str
+    digest: bytes
+    expires: int
+
+
+@dataclass(frozen=True)
+class Code:
+    """An authorization code, in the words that Authlib's grants ask for."""
+
+    digest: bytes
+    session: str
+    client_id: str
+    subject: str
+    device: str | None
+    scope: str
+    resource: str
+    jkt: str | None
+    code_challenge: str
+    expires: int
+    used: int | None = None
+    family: str | None = None
+    revoked: int | None = None
+
+    code_challenge_method = "S256"
+
+    def get_scope(self) -> str:
+        return self.scope
+
+    def get_redirect_uri(self) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Family:
+    """What came from one authorization code: every refresh token and access token of it."""
+
+    id: str
+    session: str
+    client_id: str
+    subject: str
+    device: str | None
+    scope: str
+    resource: str
+    jkt: str | None
+    created: int
+    expires: int
+    revoked: int | None = None
+
+
+@dataclass(frozen=True)
+class RefreshToken:
+    digest: bytes
+    family: str
+    expires: int
+    used: int | None = None
+
+
+@dataclass(frozen=True)
+class Device:
+    device: str
+    client_id: str
+    first_seen: int
+    last_seen: int
+    locked: int | None

@@ -1,0 +1,43 @@
+"""What every group of tables stands on: rows in and out by their class.
+
+Not for conditions: those are in the files of the groups.
+"""
+
+import sqlite3
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from host_sim.authorization_server.storage.rows import Code, Device, Family, Pin, RefreshToken, Session
+
+Row = TypeVar("Row")
+
+_TABLES: dict[type, str] = {
+    Session: "sessions",
+    Pin: "pins",
+    Code: "codes",
+    Family: "families",
+    RefreshToken: "refresh_tokens",
+    Device: "devices",
+}
+
+
+class Tables:
+    """Rows by their class."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    def _one(self, kind: type[Row], condition: str, *values: Any) -> Row | None:
+        found = self._execute(f"SELECT * FROM {_TABLES[kind]} WHERE {condition}", values).fetchone()  # noqa: S608
+        return kind(**dict(found)) if found else None
+
+    def _all(self, kind: type[Row], condition: str, *values: Any) -> list[Row]:
+        return [kind(**dict(row)) for row in self._execute(f"SELECT * FROM {_TABLES[kind]} WHERE {condition}", values)]  # noqa: S608
+
+    def _insert(self, row: Any, conflict: str = "ABORT") -> None:
+        names = [field.name for field in fields(row)]
+        places = ", ".join("?" * len(names))
+        self._execute(
+            f"INSERT OR {conflict} INTO {_TABLES[type(row)]} ({', '.join(names)}) VALUES ({places})",  # noqa: S608
+            [getattr(row, name) for name in names],
+        )
