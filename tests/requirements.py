@@ -130,13 +130,16 @@ PROTOCOL_SERVER = {
     "PROTOCOL-5-d": Requirement("AS", "MUST", "Unknown device, wrong, expired and locked look alike on the network."),
     "PROTOCOL-5-e": Requirement("AS", "MUST", "An attempt is counted before comparing, atomically."),
     "PROTOCOL-5-f": Requirement(
-        "AS", "MUST", "A repeated refresh of the same key within 60 s gets the same successor, else the family ends."
+        "AS",
+        "MUST",
+        "A repeated refresh of the same key gets the same successor while that was never used; with another key the family ends.",
     ),
     "PROTOCOL-5-g": Requirement("AS", "MUST", "A satisfied session gives a fresh code; the older code and what came of it end."),
     "PROTOCOL-5-h": Requirement(
         "AS", "MUST", "A PIN has 8 random digits and a Damm digit, bound to device and session, kept as keyed hash."
     ),
     "PROTOCOL-5-i": Requirement("AS", "MUST", "What was answered survives a kill -9."),
+    "PROTOCOL-5-k": Requirement("AS", "MUST", "A first challenge request that is repeated goes on with the session it began."),
     "PROTOCOL-5-j": Requirement("AS", "MUST NOT", "PIN, code, token, verifier or auth_session stand in a log."),
 }
 

@@ -5,6 +5,7 @@ Not for the proofs themselves (challenges/) nor for tokens (token_endpoint.py).
 
 import re
 import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 
 from authlib.oauth2.rfc6749 import (
@@ -96,6 +97,10 @@ class ChallengeEndpoint:
         if not names:
             raise AccessDeniedError("No policy lets this request in.")
 
+        begun = transaction.session_begun_with(code_challenge, proof.jkt, client.id, now_s) if proof else None
+        if begun and (begun.device, begun.scope, begun.resource) == (device, scope, resource):
+            return self._begin_again(transaction, posted, begun, now_s)
+
         decoy = client.confidential and self._settings.devices is not None and device not in self._settings.devices
         tries = 0
         if client.confidential:
@@ -104,9 +109,10 @@ class ChallengeEndpoint:
                 tries = MAX_TRIES
         elif transaction.count_claimed_sessions(client.id, now_s) >= MAX_CLAIMED_SESSIONS:
             raise TryLater()
-        auth_session = secrets.token_urlsafe(32)
+        session_id = secrets.token_hex(8)
+        auth_session = self._first_handle(session_id, code_challenge)
         session = Session(
-            id=secrets.token_hex(8),
+            id=session_id,
             client_id=client.id,
             device=device,
             asserted=client.confidential,
@@ -128,6 +134,20 @@ class ChallengeEndpoint:
         transaction.add_session(session)
         reason = "unknown_device" if decoy else "locked" if session.locked else "none"
         return self._prompt(transaction, posted, session, auth_session, reason, now_s)
+
+    def _begin_again(self, transaction: Transaction, posted: Posted, session: Session, now_s: int) -> JSONResponse:
+        """The first request once more, or overtaken by its own repetition: nothing ends by it, and nothing begins."""
+        auth_session = self._first_handle(session.id, session.code_challenge)
+        expires = max(session.expires, now_s + self._settings.session_ttl_s)
+        handle = self._handle(auth_session)
+        if session.handle != handle or not transaction.turn_session(session.id, handle, None, expires):
+            raise InvalidSession()  # it has gone on since
+        reason = "unknown_device" if session.decoy else "locked" if session.locked else "none"
+        return self._prompt(transaction, posted, session, auth_session, reason, now_s)
+
+    def _first_handle(self, session: str, code_challenge: str) -> str:
+        # A function of its session, so that a first request that is said again hears the same one.
+        return urlsafe_b64encode(self._keys.keyed_hash("first auth_session", session, code_challenge)).rstrip(b"=").decode()
 
     def _target(self, fields: Mapping[str, str]) -> tuple[str, str]:
         """(resource, scope), both known and fitting each other (RFC 8707, section 2; RFC 6749, section 3.3)."""

@@ -31,6 +31,7 @@ class Granted:
 
     family: Family
     refresh_token: str = field(repr=False)
+    predecessor: bytes | None = None  # digest of the refresh token that this one follows
 
     def get_user_id(self) -> str:
         return self.family.subject
@@ -107,7 +108,8 @@ class Core(AuthorizationServer):
         expires = request.now_s + self.settings.refresh_token_ttl_s
         if request.transaction.family(family.id) is None:
             request.transaction.add_family(family)
-        request.transaction.add_refresh_token(RefreshToken(self.refresh_digest(token["refresh_token"]), family.id, expires))
+        digest = self.refresh_digest(token["refresh_token"])
+        request.transaction.add_refresh_token(RefreshToken(digest, family.id, expires, predecessor=request.user.predecessor))
         request.transaction.prolong_family(family.id, max(expires, request.now_s + self.settings.access_token_ttl_s))
 
     def refresh_digest(self, refresh_token: str) -> bytes:

@@ -87,7 +87,6 @@ class Settings(TlsService):
     code_ttl_s: int = Field(60, ge=1, le=600)  # RFC 6749, section 4.1.2: at most ten minutes
     access_token_ttl_s: int = Field(300, ge=1, le=3600)
     refresh_token_ttl_s: int = Field(30 * 86400, ge=1)
-    refresh_grace_s: int = Field(60, ge=0, le=600)
     dpop_nonce_ttl_s: int = Field(300, ge=1, le=3600)
 
     @property

@@ -156,15 +156,14 @@ class _RefreshGrant(RefreshTokenGrant):
             return None
         if family.revoked is not None or token.expires <= now_s:
             return None
-        if family.jkt is not None and proof is None:
-            dpop.demand(proof, family.jkt)
-        stolen = family.jkt is not None and proof is not None and proof.jkt != family.jkt
-        # A lost reply must not lock a device out: the same key may ask for the same successor for a while.
-        grace_s = self.server.settings.refresh_grace_s if family.jkt is not None else -1
-        if stolen or (token.used is not None and now_s - token.used > grace_s):
+        owner = family.jkt is None or (proof is not None and proof.jkt == family.jkt)
+        if not owner or (token.used is not None and family.jkt is None):
             transaction.revoke_family(family.id, now_s)
             logs.line("refresh_token_reused", request=self.request.posted.request_id, client=family.client_id, family=family.id)
             return None
+        successor = transaction.refresh_token(self.server.refresh_digest(self._successor(refresh_token)))
+        if successor is not None and successor.used is not None:
+            return None  # older than what its owner holds: a restored backup, and no theft
         return _Presented(refresh_token, token, family)
 
     def validate_token_request(self) -> None:
@@ -172,11 +171,15 @@ class _RefreshGrant(RefreshTokenGrant):
         self.request.check_resource(self.request.refresh_token.family.resource)
 
     def authenticate_user(self, refresh_token: _Presented) -> Granted:
-        # The successor is a function of its predecessor: a repeated request gets the same one, and none is ever stored.
-        successor = self.server.keys.keyed_hash("successor", refresh_token.text)
-        granted = Granted(refresh_token.family, urlsafe_b64encode(successor).rstrip(b"=").decode())
+        granted = Granted(refresh_token.family, self._successor(refresh_token.text), refresh_token.token.digest)
         self.request.user = granted
         return granted
 
     def revoke_old_credential(self, refresh_token: _Presented) -> None:
-        self.request.transaction.use_refresh_token(refresh_token.token.digest, self.request.now_s)
+        self.request.transaction.use_refresh_token(
+            refresh_token.token, self.request.now_s, self.server.settings.refresh_token_ttl_s
+        )
+
+    def _successor(self, refresh_token: str) -> str:
+        # A function of its predecessor: a repeated request gets the same one, and none is ever stored.
+        return urlsafe_b64encode(self.server.keys.keyed_hash("successor", refresh_token)).rstrip(b"=").decode()

@@ -95,7 +95,9 @@ class Party:
         return {name: value for name, value in (fields | changes).items() if value is not None}
 
     def start(self, **changes: str | None) -> httpx2.Response:
-        """The first challenge request; a prompt is remembered."""
+        """The first challenge request, of a fresh verifier after the first time; a prompt is remembered."""
+        if self.auth_session:
+            self.verifier, self.code_challenge = verifier_and_challenge()
         return self._remember(self.post("challenge", self.first_fields(**changes)))
 
     def follow(self, auth_session: str | None = None, **fields: str) -> httpx2.Response:

@@ -1,6 +1,7 @@
 """A real AS in a process of its own, over HTTPS with a CA of its own, for any test that needs one.
 
-Not a test. `with running.server(folder) as server: ...`; parties.py beside it has those who speak to it.
+Not a test, and not for tests about time: clocked.py has a clock.
+`with running.server(folder) as server: ...`; parties.py beside it has those who speak to it.
 """
 
 import json
@@ -37,8 +38,8 @@ def _certificate_authority() -> trustme.CA:
     return trustme.CA()
 
 
-class Server:
-    """One AS: `issuer`, `ca` (PEM file), `config`, `state` (folders as the AS has them), `http` (verifying client)."""
+class Files:
+    """What an AS is given: `issuer`, `ca` (PEM file), `config` (as.toml), `state` (its directory)."""
 
     def __init__(self, folder: Path, port: int, settings: dict[str, Any]) -> None:
         self.folder = folder
@@ -71,6 +72,29 @@ class Server:
             ],
         }
         self.config.write_bytes(tomli_w.dumps(table | settings).encode())
+
+    http: Any
+
+    @property
+    def admin_token(self) -> str:
+        return (self.state / "admin_token").read_text()
+
+    def admin(self, name: str, **body: str) -> Any:
+        """The JSON answer of an admin call: `admin("pin", device=...)`, `admin("waiting")`."""
+        headers = {"Authorization": f"Bearer {self.admin_token}"}
+        if body:
+            return self.http.post(f"/admin/{name}", json=body, headers=headers).json()
+        return self.http.get(f"/admin/{name}", headers=headers).json()
+
+    def issue_pin(self, device: str) -> str:
+        return self.admin("pin", device=device)["pin"]
+
+
+class Server(Files):
+    """One AS as a process; `http` is a verifying client of it."""
+
+    def __init__(self, folder: Path, port: int, settings: dict[str, Any]) -> None:
+        super().__init__(folder, port, settings)
         self._log: list[str] = []
         self._start()
 
@@ -99,20 +123,6 @@ class Server:
     def log(self) -> str:
         """What it wrote to stderr so far; complete once it has ended."""
         return "".join(self._log)
-
-    @property
-    def admin_token(self) -> str:
-        return (self.state / "admin_token").read_text()
-
-    def admin(self, name: str, **body: str) -> Any:
-        """The JSON answer of an admin call: `admin("pin", device=...)`, `admin("waiting")`."""
-        headers = {"Authorization": f"Bearer {self.admin_token}"}
-        if body:
-            return self.http.post(f"/admin/{name}", json=body, headers=headers).json()
-        return self.http.get(f"/admin/{name}", headers=headers).json()
-
-    def issue_pin(self, device: str) -> str:
-        return self.admin("pin", device=device)["pin"]
 
     def run(self, *words: str, config: Path | None = None) -> "subprocess.CompletedProcess[str]":
         """`latchpin as WORDS --config ...` in a process of its own."""

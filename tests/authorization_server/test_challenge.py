@@ -367,6 +367,39 @@ def test_a_device_that_starts_again_has_forgotten_its_unfinished_session(server)
     assert [entry["device"] for entry in server.admin("waiting")].count(party.device) == 1
 
 
+@proves("PROTOCOL-5-k")
+def test_a_first_request_that_is_said_again_neither_ends_the_session_nor_voids_its_pin(server):
+    party = Party(server)
+    party.start()
+    pin = server.issue_pin(party.name)
+    again = party.post("challenge", party.first_fields()).json()
+    assert again["auth_session"] == party.auth_session
+    assert party.follow(pin=pin).status_code == 200
+
+
+@proves("PROTOCOL-5-k")
+def test_a_first_request_that_comes_late_changes_nothing_for_a_session_that_has_gone_on(server):
+    party = Party(server)
+    first = party.start().json()
+    pin = server.issue_pin(party.name)
+    party.follow()
+    late = party.post("challenge", party.first_fields())
+    assert (late.status_code, late.json()["error"]) == (400, "invalid_session")
+    assert party.auth_session != first["auth_session"]
+    assert party.follow(pin=pin).status_code == 200
+    assert party.post("challenge", party.first_fields()).json()["error"] == "invalid_session"
+    assert party.device not in [entry["device"] for entry in server.admin("waiting")]
+
+
+@proves("PROTOCOL-5-k")
+def test_the_code_challenge_of_another_key_begins_a_session_of_its_own(server):
+    party, other = Party(server, client=running.APP), Party(server, client=running.APP)
+    party.start()
+    other.code_challenge = party.code_challenge
+    assert other.start().json()["auth_session"] != party.auth_session
+    assert party.follow().status_code == 403
+
+
 # DPoP binding
 
 

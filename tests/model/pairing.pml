@@ -61,11 +61,14 @@ byte next_up[KEYS], next_down[KEYS];
 
 /* --- The AS: challenge_endpoint.py, token_endpoint.py, storage/ ------------------------------------------------------------- */
 byte handles, sessions, codes, families;
-byte s_handle[SESSIONS], s_before[SESSIONS], s_verifier[SESSIONS], s_tries[SESSIONS];
+byte s_first[SESSIONS], s_handle[SESSIONS], s_before[SESSIONS], s_verifier[SESSIONS], s_tries[SESSIONS];
 bool s_live[SESSIONS], s_done[SESSIONS], s_pin[SESSIONS];
 byte c_session[CODES], c_family[CODES];
 bool c_used[CODES], c_revoked[CODES];
-byte f_session[CODES], f_newest[CODES], f_late[CODES];
+byte f_session[CODES], f_newest[CODES];
+#ifdef BREAK_LATE_SUCCESSOR
+byte f_late[CODES];                                              /* what came before this one is older than a minute */
+#endif
 bool f_live[CODES];
 int proofs;                                                      /* jti's seen; each rid has its own proof */
 
@@ -110,16 +113,30 @@ inline give_code(s) {
 inline challenge_endpoint() {
     if
     :: a == 0 ->
-        i = 1;
-        do                                                       /* end_waiting_sessions */
-        :: i <= sessions && !s_done[i] -> s_live[i] = false; i++
-        :: i <= sessions && s_done[i] -> i++
+        s = 1;
+        do                                                       /* the same code_challenge: said again, or overtaken */
+        :: s <= sessions && !(s_live[s] && s_verifier[s] == v) -> s++
         :: else -> break
         od;
-        sessions++; handles++;
-        assert(sessions < SESSIONS);
-        s_live[sessions] = true; s_handle[sessions] = handles; s_verifier[sessions] = v;
-        reply = prompt; x = handles; y = 0
+        if
+#ifndef BREAK_FIRST_AGAIN
+        :: s <= sessions && s_handle[s] == s_first[s] -> reply = prompt; x = s_handle[s]; y = 0
+        :: s <= sessions && s_handle[s] != s_first[s] -> reply = invalid_session; x = 0; y = 0
+        :: s > sessions ->
+#else
+        :: true ->
+#endif
+            i = 1;
+            do                                                   /* end_waiting_sessions */
+            :: i <= sessions && !s_done[i] -> s_live[i] = false; i++
+            :: i <= sessions && s_done[i] -> i++
+            :: else -> break
+            od;
+            sessions++; handles++;
+            assert(sessions < SESSIONS);
+            s_live[sessions] = true; s_first[sessions] = handles; s_handle[sessions] = handles; s_verifier[sessions] = v;
+            reply = prompt; x = handles; y = 0
+        fi
     :: else ->
         s = 1; superseded = false;
         do
@@ -199,7 +216,7 @@ inline redeem_code() {
         families++; redeemed[a]++;
         assert(redeemed[a] <= 1);
         c_used[a] = true; c_family[a] = families;
-        f_live[families] = true; f_session[families] = c_session[a]; f_newest[families] = 1; f_late[families] = 0;
+        f_live[families] = true; f_session[families] = c_session[a]; f_newest[families] = 1;
 #ifndef BREAK_REDEEMED_SUPERSEDES
         s_before[c_session[a]] = 0;
 #endif
@@ -214,12 +231,12 @@ inline refresh_token() {
 #ifdef BREAK_GRACE
     :: f_live[a] && b < f_newest[a] -> revoke_family(a); reply = invalid_grant; x = 0; y = 0
 #else
-    :: f_live[a] && b < f_newest[a] && b >= f_late[a] -> reply = tokens; x = a; y = b + 1
 #ifdef BREAK_LATE_SUCCESSOR
+    :: f_live[a] && b < f_newest[a] && b >= f_late[a] -> reply = tokens; x = a; y = b + 1
     :: f_live[a] && b < f_newest[a] && b < f_late[a] -> revoke_family(a); reply = invalid_grant; x = 0; y = 0
 #else
-    :: f_live[a] && b + 1 == f_newest[a] && b < f_late[a] -> reply = tokens; x = a; y = b + 1
-    :: f_live[a] && b + 1 < f_newest[a] && b < f_late[a] -> reply = invalid_grant; x = 0; y = 0
+    :: f_live[a] && b + 1 == f_newest[a] -> reply = tokens; x = a; y = b + 1
+    :: f_live[a] && b + 1 < f_newest[a] -> reply = invalid_grant; x = 0; y = 0
 #endif
 #endif
     fi
@@ -265,12 +282,14 @@ end:
     :: atomic { nempty(http[1]) -> serve(1) }
     :: atomic { codes > 0 && c_used[codes] && rare;        /* a thief: somebody else presents a used code */
         stolen = true; reuse(codes); stolen = false }
-    :: atomic { rare;                                      /* a minute: no grace, and codes run out (60 s both) */
+    :: atomic { rare;                                      /* a minute: codes run out */
+#ifdef BREAK_LATE_SUCCESSOR
         i = 1;
         do
         :: i <= families -> f_late[i] = f_newest[i]; i++
         :: else -> break
         od;
+#endif
         i = 1;
         do
         :: i <= codes -> c_revoked[i] = true; i++

@@ -47,9 +47,10 @@ class Grants(Tables):
     def refresh_token(self, digest: bytes) -> RefreshToken | None:
         return self._one(RefreshToken, "digest = ?", digest)
 
-    def use_refresh_token(self, digest: bytes, now: int) -> None:
-        """The first use counts; a repetition does not move it."""
-        self._execute(
-            "UPDATE refresh_tokens SET used = ?, expires = MIN(expires, ?) WHERE digest = ? AND used IS NULL",
-            (now, now + MEMORY_S, digest),
-        )
+    def use_refresh_token(self, token: RefreshToken, now: int, ttl_s: int) -> None:
+        """Known while its successor may be asked for again; what came before it is not asked for any more."""
+        if token.used is None:
+            self._execute("UPDATE refresh_tokens SET used = ?, expires = ? WHERE digest = ?", (now, now + ttl_s, token.digest))
+            self._execute(
+                "UPDATE refresh_tokens SET expires = MIN(expires, ?) WHERE digest = ?", (now + MEMORY_S, token.predecessor)
+            )

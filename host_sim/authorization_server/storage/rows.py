@@ -99,6 +99,7 @@ class RefreshToken:
     family: str
     expires: int
     used: int | None = None
+    predecessor: bytes | None = None
 
 
 @dataclass(frozen=True)

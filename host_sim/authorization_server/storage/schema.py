@@ -35,4 +35,8 @@ MIGRATIONS = (
     CREATE INDEX refresh_tokens_by_expiry ON refresh_tokens (expires);
     CREATE TABLE proofs (digest BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE refresh_tokens ADD COLUMN predecessor BLOB;
+    CREATE INDEX sessions_by_code_challenge ON sessions (code_challenge)
+    """,
 )
