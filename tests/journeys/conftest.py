@@ -6,6 +6,7 @@ Not for parts: a journey goes the whole way, through processes and sockets.
 import asyncio
 import shutil
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ Journey = Callable[[World], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
-def travel(tmp_path: Path) -> Callable[..., None]:
-    """`travel(journey, **options of World)`: runs an async journey in a world of its own."""
+def embark(tmp_path: Path) -> Callable[..., None]:
+    """`embark(journey, **options of World)`: runs an async journey in a world of its own."""
 
     def run(journey: Journey, **options: Any) -> None:
         async def inside() -> None:
@@ -45,6 +46,12 @@ def travel(tmp_path: Path) -> Callable[..., None]:
         asyncio.run(inside())
 
     return run
+
+
+@pytest.fixture(params=BROKERS)
+def travel(request: pytest.FixtureRequest, embark: Callable[..., None]) -> Callable[..., None]:
+    """`embark` once for each broker: every journey is made on the demo broker and on mosquitto."""
+    return partial(embark, broker=request.param)
 
 
 async def pair(world: World) -> str:

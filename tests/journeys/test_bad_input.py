@@ -84,14 +84,14 @@ def test_an_expired_pin_is_called_expired_and_a_new_one_works(travel) -> None:
         await world.device.start()
         await world.device.wait_for("PIN?")
         pin = (await world.issue_pin())["pin"]
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(4.2)
         await world.device.type(pin + "#")
         line = await world.device.wait_for("Expired")
         assert logged(world, id_of(line))
         await world.device.type((await world.issue_pin())["pin"] + "#")
         await world.device.wait_for("Ready")
 
-    travel(journey, as_settings={"pin_ttl_s": 1})
+    travel(journey, as_settings={"pin_ttl_s": 4})
 
 
 def test_a_device_that_was_revoked_or_never_enrolled_is_told_so_with_the_id_that_the_log_names(travel) -> None:

@@ -7,11 +7,11 @@ import base64
 
 import pytest
 
-from host_sim.mqtt_broker import read_tap
 from host_sim.world import World
 from latchpin.wire import cbor, session
 from tests.journeys.conftest import wrong
 from tests.journeys.spied_device import SpiedDevice, spied_device
+from tests.journeys.tap import Tap, tapped
 
 SECRETS = ("answers", "code", "code_verifier", "auth_session", "access_token", "refresh_token", "dpop")
 
@@ -26,8 +26,8 @@ def spellings(secret: str) -> list[bytes]:
     return found
 
 
-def check(world: World, device: SpiedDevice, pins: list[str]) -> None:
-    recorded = list(read_tap(world.folder / "tap.bin"))
+def check(tap: Tap, device: SpiedDevice, pins: list[str]) -> None:
+    recorded = tap.recorded()
     assert len(recorded) > 12, "the tap saw the journey"
     assert set(SECRETS) <= set(device.secrets), "the spy heard every kind of secret"
     assert set(pins) <= device.secrets["answers"]
@@ -49,26 +49,26 @@ def check(world: World, device: SpiedDevice, pins: list[str]) -> None:
 
 def test_with_the_right_pin(travel, monkeypatch) -> None:
     async def journey(world: World) -> None:
-        async with spied_device(world, monkeypatch) as device:
+        async with tapped(world) as tap, spied_device(world, monkeypatch) as device:
             await device.wait_for("waiting")
             pin = (await world.issue_pin())["pin"]
             device.type(pin + "#")
             await device.wait_for("answer")
-            check(world, device, [pin])
+            check(tap, device, [pin])
 
     travel(journey, tap=True)
 
 
 def test_with_a_wrong_pin_and_then_the_right_one(travel, monkeypatch) -> None:
     async def journey(world: World) -> None:
-        async with spied_device(world, monkeypatch) as device:
+        async with tapped(world) as tap, spied_device(world, monkeypatch) as device:
             await device.wait_for("waiting")
             pin = (await world.issue_pin())["pin"]
             device.type(wrong(pin) + "#")
             await device.wait_for("wrong_answer")
             device.type(pin + "#")
             await device.wait_for("answer")
-            check(world, device, [wrong(pin), pin])
+            check(tap, device, [wrong(pin), pin])
 
     travel(journey, tap=True)
 
@@ -76,7 +76,7 @@ def test_with_a_wrong_pin_and_then_the_right_one(travel, monkeypatch) -> None:
 @pytest.mark.parametrize("reply", ["PROMPT", "CODE", "TOKENS", "RESULT"])
 def test_with_a_lost_reply(travel, monkeypatch, reply: str) -> None:
     async def journey(world: World) -> None:
-        async with spied_device(world, monkeypatch, lambda name: name == reply) as device:
+        async with tapped(world) as tap, spied_device(world, monkeypatch, lambda name: name == reply) as device:
             await device.wait_for("waiting")
             pin = (await world.issue_pin())["pin"]
             device.type(pin + "#")
@@ -84,6 +84,6 @@ def test_with_a_lost_reply(travel, monkeypatch, reply: str) -> None:
             assert device.lost == [reply]
             asked = [request["rid"] for request in device.requests]
             assert len(asked) == len(set(asked)), "a repetition keeps its rid and is packed once"
-            check(world, device, [pin])
+            check(tap, device, [pin])
 
     travel(journey, tap=True)
