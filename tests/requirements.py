@@ -140,6 +140,7 @@ PROTOCOL_SERVER = {
     ),
     "PROTOCOL-5-i": Requirement("AS", "MUST", "What was answered survives a kill -9."),
     "PROTOCOL-5-k": Requirement("AS", "MUST", "A first challenge request that is repeated goes on with the session it began."),
+    "PROTOCOL-5-l": Requirement("AS", "MUST", "A signing key is published before it signs, and until its last token is dead."),
     "PROTOCOL-5-j": Requirement("AS", "MUST NOT", "PIN, code, token, verifier or auth_session stand in a log."),
 }
 

@@ -13,6 +13,7 @@ from broker_bridge import logs
 from host_sim.authorization_server.challenges import pin
 from host_sim.authorization_server.responses import answer
 from host_sim.authorization_server.services import Services
+from host_sim.authorization_server.signing_keys import SigningKey
 from host_sim.authorization_server.storage import Device, Session
 
 _FIELDS = {"device", "binding_word"}
@@ -77,6 +78,16 @@ def devices(services: Services) -> list[Device]:
     """Every device that an authenticated client ever asked for."""
     with services.storage.transaction() as transaction:
         return transaction.devices()
+
+
+def rotate_key(services: Services, after_s: int) -> SigningKey:
+    """A new signing key, published at once, which signs in `after_s` seconds. Raises AdminError: one waits already."""
+    with services.storage.transaction():  # no two processes at once
+        new = services.keys.signing_keys.rotate(services.now_s(), after_s)
+    if new is None:
+        raise AdminError(409, "pending", "the next key is published already and has not begun to sign: wait for it")
+    logs.line("key_rotated", kid=new.kid)
+    return new
 
 
 def _the_one(sessions: list[Session], device: str, binding_word: str | None) -> Session:

@@ -42,7 +42,7 @@ def build(services: Services) -> ASGIApp:
     under = settings.base_path
     routes = [
         _document(metadata.path(settings), metadata.document(settings)),
-        _document(under + "/jwks.json", services.keys.published),
+        Route(under + "/jwks.json", _jwks(services), methods=["GET"]),
         Route(under + "/authorize", _no_web_login, methods=["GET", "POST"]),
         _form(under + "/challenge", ChallengeEndpoint(services)),
         _form(under + "/token", TokenEndpoint(core)),
@@ -76,6 +76,10 @@ def _admin(under: str, name: str, endpoint: AdminEndpoint, method: str) -> Route
 
 def _document(path: str, content: dict) -> Route:
     return Route(path, lambda request: answer(200, content), methods=["GET"])
+
+
+def _jwks(services: Services) -> Callable[[Request], Response]:
+    return lambda request: answer(200, services.keys.signing_keys.published(services.now_s()))
 
 
 def _readyz(services: Services) -> Callable[[Request], Response]:

@@ -1,4 +1,4 @@
-"""`latchpin as serve|pin issue|device list|client list`.
+"""`latchpin as serve|pin issue|device list|client list|key rotate|key list`.
 
 Not for work: here are only words in and words out, and the life of the process.
 """
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("LATCHPIN_AS_CONFIG", "as.toml"),
         help="the configuration (default: $LATCHPIN_AS_CONFIG, or as.toml here)",
     )
-    commands = parser.add_subparsers(dest="as_command", required=True, metavar="serve|pin|device|client")
+    commands = parser.add_subparsers(dest="as_command", required=True, metavar="serve|pin|device|client|key")
     commands.add_parser("serve", help="start the authorization server", parents=[common], epilog=_EPILOG, formatter_class=raw)
 
     pins = commands.add_parser("pin", help="issue a PIN for a waiting device").add_subparsers(
@@ -59,6 +59,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         actions = commands.add_parser(name, help=text).add_subparsers(dest="as_action", required=True, metavar="list")
         actions.add_parser("list", help=text, parents=[common])
 
+    keys = commands.add_parser("key", help="the keys that sign access tokens").add_subparsers(
+        dest="as_action", required=True, metavar="rotate|list"
+    )
+    keys.add_parser("list", help="which key signs, which is next, which are still good", parents=[common])
+    rotate = keys.add_parser("rotate", help="publish a new key, and sign with it when everybody can know it", parents=[common])
+    rotate.add_argument(
+        "--after",
+        type=_seconds,
+        default=3600,
+        metavar="SECONDS",
+        help="when the new key begins to sign; until then resource servers fetch it (default: 3600)",
+    )
+
+
+def _seconds(text: str) -> int:
+    seconds = int(text)
+    if not 0 <= seconds <= 30 * 86400:
+        raise ValueError("out of range")
+    return seconds
+
 
 def run(args: argparse.Namespace) -> int:
     """0 when done; 1 when it cannot be done now; 2 when configuration or words are wrong. stderr names the next step."""
@@ -70,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
             return _list_clients(settings)
         services = open_services(settings)
         try:
+            if args.as_command == "key":
+                return _rotate_key(services, args.after) if args.as_action == "rotate" else _list_keys(services)
             return _issue_pin(services, args.device, args.binding_word) if args.as_command == "pin" else _list_devices(services)
         finally:
             services.storage.close()
@@ -118,12 +140,32 @@ def _list_devices(services: Services) -> int:
     return 0
 
 
+def _rotate_key(services: Services, after_s: int) -> int:
+    new = admin.rotate_key(services, after_s)
+    print(f"Key {new.kid} is published now and signs from {_clock(new.signs_from)} on. The server need not be restarted.")
+    print("The older keys stay published until the last token that they signed is dead: `latchpin as key list`.")
+    return 0
+
+
+def _list_keys(services: Services) -> int:
+    now_s = services.now_s()
+    signing = services.keys.signing_keys.signing(now_s)
+    for key in services.keys.signing_keys.live(now_s):
+        state = "signs" if key.kid == signing.kid else "next" if key.signs_from > now_s else "old"
+        print(f"{key.kid:45}{state:8}{f'from {_clock(key.signs_from)}' if key.signs_from else 'from the first start'}")
+    return 0
+
+
 def _list_clients(settings: Settings) -> int:
     for client in Clients(settings.clients).all():
         kind = "confidential" if client.confidential else "public"
         tokens = "DPoP tokens only" if client.dpop_bound_access_tokens else "bearer tokens too"
         print(f"{client.id:24}{kind:14}{'first-party' if client.first_party else 'refused (not first-party)':28}{tokens}")
     return 0
+
+
+def _clock(epoch_s: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch_s))
 
 
 def _span(seconds: int) -> str:

@@ -12,8 +12,7 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidClientError, OAuth2Request
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
-from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
-from joserfc.jwk import KeySet
+from joserfc import jwt
 from starlette.responses import JSONResponse
 
 from host_sim.authorization_server.clients import Client
@@ -76,7 +75,7 @@ class Core(AuthorizationServer):
         self.services = services
         self.settings = services.settings
         self.keys = services.keys
-        self.register_token_generator("default", _AccessTokens(services))
+        self.register_token_generator("default", _Tokens(services))
 
     def query_client(self, client_id: str) -> Client | None:
         return self.services.clients.get(client_id)
@@ -116,45 +115,41 @@ class Core(AuthorizationServer):
         return self.keys.keyed_hash("refresh token", refresh_token)
 
 
-class _AccessTokens(JWTBearerTokenGenerator):
-    """RFC 9068 with `cnf` (RFC 9449, section 6.1): the audience is the resource, and the jti begins with the family."""
+class _Tokens:
+    """Token responses. An access token is a JWT (RFC 9068) with `cnf` (RFC 9449, section 6.1); its jti begins with the family."""
 
     def __init__(self, services: Services) -> None:
-        super().__init__(
-            services.settings.issuer,
-            alg="ES256",
-            refresh_token_generator=lambda client, grant_type, user, scope: user.refresh_token,
-            expires_generator=services.settings.access_token_ttl_s,
-        )
-        self._keys = services.keys
+        self._services = services
 
-    def get_jwks(self) -> KeySet:
-        return self._keys.signing
-
-    def get_audiences(self, client: Client, user: Granted, scope: str) -> str:
-        return user.family.resource
-
-    def get_jti(self, client: Client, grant_type: str, user: Granted, scope: str) -> str:
-        return f"{user.family.id}.{secrets.token_hex(8)}"
-
-    def get_extra_claims(self, client: Client, grant_type: str, user: Granted, scope: str) -> dict[str, Any]:
-        claims: dict[str, Any] = {}
-        if user.family.device is not None:
-            claims["device_id"] = user.family.device
-        if user.family.jkt is not None:
-            claims["cnf"] = {"jkt": user.family.jkt}
-        return claims
-
-    def generate(
+    def __call__(
         self,
         grant_type: str,
         client: Client,
         user: Granted,
-        scope: str | None = None,
+        scope: str,
         expires_in: int | None = None,
         include_refresh_token: bool = True,
     ) -> dict[str, Any]:
-        token = super().generate(grant_type, client, user, scope, expires_in, include_refresh_token)
-        if user.family.jkt is not None:
-            token["token_type"] = "DPoP"  # noqa: S105
-        return token
+        family, ttl_s, now_s = user.family, self._services.settings.access_token_ttl_s, self._services.now_s()
+        claims = {
+            "iss": self._services.settings.issuer,
+            "aud": family.resource,
+            "sub": family.subject,
+            "client_id": family.client_id,
+            "scope": scope,
+            "iat": now_s,
+            "exp": now_s + ttl_s,
+            "jti": f"{family.id}.{secrets.token_hex(8)}",
+        }
+        if family.device is not None:
+            claims["device_id"] = family.device
+        if family.jkt is not None:
+            claims["cnf"] = {"jkt": family.jkt}
+        key = self._services.keys.signing_keys.signing(now_s)
+        return {
+            "token_type": "Bearer" if family.jkt is None else "DPoP",
+            "access_token": jwt.encode({"alg": "ES256", "typ": "at+jwt", "kid": key.kid}, claims, key.key),
+            "expires_in": ttl_s,
+            "scope": scope,
+            "refresh_token": user.refresh_token,
+        }

@@ -63,7 +63,7 @@ class _Endpoint(RevocationEndpoint):
         if token is not None:
             return request.transaction.family(token.family)
         try:
-            claims = jwt.decode(text, self.server.keys.verifying, algorithms=["ES256"]).claims
+            claims = jwt.decode(text, self.server.keys.signing_keys.verifying(request.now_s), algorithms=["ES256"]).claims
         except (JoseError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return request.transaction.family(str(claims.get("jti", "")).partition(".")[0])
