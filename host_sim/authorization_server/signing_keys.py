@@ -40,7 +40,7 @@ class SigningKeys:
         self._load()
 
     def live(self, now_s: int) -> list[SigningKey]:
-        """All that are published at `now_s`, newest first. Raises OSError or ConfigurationError: the file is gone, or open to all."""
+        """All that are published at `now_s`, newest first. Raises OSError or ConfigurationError: no file, or open to all."""
         keys = self._load()
         ends = [TOKENS_LIVE_S + newer.signs_from for newer in keys[:-1]]
         return keys[:1] + [key for key, end in zip(keys[1:], ends, strict=True) if end > now_s]
