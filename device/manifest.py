@@ -20,6 +20,7 @@ package(
         "adapters/led.py",
         "adapters/mqtt_link.py",
         "adapters/mqtt_opening.py",
+        "adapters/qr_code.py",
         "adapters/serial_console.py",
         "adapters/settings.py",
         "adapters/stream.py",
