@@ -75,7 +75,8 @@ class Core(AuthorizationServer):
         self.services = services
         self.settings = services.settings
         self.keys = services.keys
-        self.register_token_generator("default", _Tokens(services))
+        tokens: Any = _Tokens(services)
+        self.register_token_generator("default", tokens)
 
     def query_client(self, client_id: str) -> Client | None:
         return self.services.clients.get(client_id)
