@@ -11,11 +11,10 @@ import signal
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from pathlib import Path
 from random import SystemRandom
 
 from broker_bridge import bridge_key, exchange, life, logs, profile, translate
-from broker_bridge.as_client import AsClient
+from broker_bridge.as_client import PROBE_EVERY_S, AsClient
 from broker_bridge.broker_client import BrokerClient, Login
 from broker_bridge.devices import Devices, Live, Opened
 from broker_bridge.exchange import Ask, Call, Discover, Entry, Told, Way, World
@@ -25,7 +24,7 @@ from broker_bridge.operations import Metrics, Number, Operations, ServiceManager
 from broker_bridge.refusals import Refused
 from broker_bridge.registry import Registry
 from broker_bridge.relay import Relay
-from broker_bridge.settings import Settings
+from broker_bridge.settings import Https, Settings
 from latchpin.wire import bridge_side, messages
 from latchpin.wire.bridge_side import CODES
 
@@ -61,8 +60,8 @@ class App:
         server = settings.authorization_server
         chosen = profile.load(server.profile)
         self._world = World(server.client_id, settings.resources, chosen)
-        self._clients: dict[Path | None, HttpsClient] = {}
-        self._as_client = AsClient(server, chosen, time.monotonic, self._https(server.ca))
+        self._clients: dict[tuple[object, ...], HttpsClient] = {}
+        self._as_client = AsClient(server, chosen, time.monotonic, self._https(server))
         self._relay = Relay()
         responder = Responder(settings.identity.kid, key.private, key.public)
         registry = Registry(settings.registry.file)
@@ -115,10 +114,11 @@ class App:
             self._service_manager.tell("WATCHDOG=1")
             await asyncio.sleep(every_s)
 
-    def _https(self, ca: Path | None) -> HttpsClient:
-        if ca not in self._clients:
-            self._clients[ca] = HttpsClient(ca)
-        return self._clients[ca]
+    def _https(self, server: Https) -> HttpsClient:
+        way = (server.ca, *server.private_networks)
+        if way not in self._clients:
+            self._clients[way] = HttpsClient(server.ca, server.private_networks)
+        return self._clients[way]
 
     def _on_ready(self) -> None:
         logs.line("broker", outcome="connected", replica=self.replica)
@@ -190,8 +190,8 @@ class App:
             if isinstance(wanted, Ask):
                 return await self._as_client.post(wanted, request_id)
             if isinstance(wanted, Discover):
-                return await self._as_client.discovered(wanted.resource, self._https(wanted.resource.ca), request_id)
-            return await self._relay.call(wanted, self._https(wanted.resource.ca), request_id)
+                return await self._as_client.discovered(wanted.resource, self._https(wanted.resource), request_id)
+            return await self._relay.call(wanted, self._https(wanted.resource), request_id)
 
     def _reply(self, live: Live, message: messages.Message, entry: Entry, told: Told, seconds: float | None = None) -> None:
         nonce = self._as_client.nonce
@@ -246,17 +246,18 @@ class App:
                 outcome = "unusable" if code else "reachable"
                 logs.line("authorization_server", logging.ERROR if code else logging.INFO, outcome=outcome, code=code or None)
                 told = code
-            await asyncio.sleep(10)
+            await asyncio.sleep(PROBE_EVERY_S)
 
     def _missing(self) -> str:
         if not self._broker.connected:
             return "broker"
-        return "" if self._as_client.reachable else "authorization_server"
+        return "" if self._as_client.reachable and not self._as_client.given_up else "authorization_server"
 
     def _numbers(self) -> Iterable[Number]:
         yield Number("latchpin_mqtt_connected", self._broker.connected)
         yield Number("latchpin_sessions_active", self._devices.live)
         yield Number("latchpin_bridge_authorization_server_reachable", self._as_client.reachable)
+        yield Number("latchpin_bridge_authorization_server_given_up", self._as_client.given_up)
         yield Number("latchpin_bridge_handshakes_pending", self._devices.pending)
         yield Number("latchpin_bridge_requests_running", len(self._running))
         for name, count in (*self._devices.counts.items(), *self._broker.counts.items()):

@@ -3,14 +3,15 @@
 Not for meaning: what an answer says is translate.py's. A DPoP proof is carried as it came.
 """
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from purgatory import AsyncCircuitBreakerFactory, ContextChanged
 from pydantic import ValidationError
 
+from broker_bridge.cache import Cache
 from broker_bridge.client_authentication import ClientAuthentication
 from broker_bridge.exchange import Discovered
 from broker_bridge.https_client import Fetched, HttpsClient, json_object, retry_after_s
@@ -21,9 +22,10 @@ from broker_bridge.settings import AuthorizationServer, Resource
 from broker_bridge.translate import Ask
 
 CACHE_S = 3600
+# So many requests in a row without an answer, and only the probe is still sent; it comes every PROBE_EVERY_S.
+SILENT_REQUESTS = 5
+PROBE_EVERY_S = 10
 NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")  # RFC 9449, section 8.1
-
-_T = TypeVar("_T")
 
 
 def nonce_of(fetched: Fetched) -> str | None:
@@ -44,18 +46,23 @@ def origin(url: str) -> tuple[str | None, int]:
 
 
 class AsClient:
-    """The one authorization server of this bridge. `nonce`: its newest; `reachable`: whether it answered last time."""
+    """The one authorization server of this bridge. `nonce`: its newest; `reachable`: whether it answered last time; `given_up`:
+    it did not answer so often that only probes are sent, until one of them is answered.
+    """
 
     def __init__(self, configured: AuthorizationServer, profile: Profile, clock: Callable[[], float], https: HttpsClient) -> None:
         self._configured = configured
         self._profile = profile
         self._authentication = ClientAuthentication(configured)
         self._https = https
-        self._cache = _Cache(clock)
+        self._cache: Cache[Any] = Cache(clock, CACHE_S)
+        # When to try again is the probe's: by the breaker's own time, which is the wall clock's, at once.
+        self._breakers = AsyncCircuitBreakerFactory(SILENT_REQUESTS, float("-inf"), exclude=[(Refused, _answered)])
+        self._breakers.add_listener(self._on_breaker)
         self._origins = {origin(url) for url in (configured.issuer, *configured.other_origins)}
         self.nonce: str | None = None
         self.reachable = False
-        self._fetches = 0
+        self.given_up = False
 
     async def discovered(self, resource: Resource, https: HttpsClient, request_id: str = "") -> Discovered:
         """Metadata of the AS (RFC 8414) and of `resource` (RFC 9728, fetched with `https`), both checked, at most 1 h old.
@@ -71,11 +78,9 @@ class AsClient:
         return await self._discovered("")
 
     async def probe(self) -> None:
-        """Asks the AS something, so that `reachable` is of now: its metadata. Raises Refused."""
-        before = self._fetches
+        """Asks the AS something, so that `reachable` is of now and `given_up` may end: its metadata. Raises Refused."""
+        await self._document(well_known(self._configured.issuer, "oauth-authorization-server"), "", probing=True)
         await self._discovered("")
-        if self._fetches == before:
-            await self._document(well_known(self._configured.issuer, "oauth-authorization-server"), "")
 
     async def post(self, ask: Ask, request_id: str = "") -> Answer:
         """The AS's answer to a form. Raises Refused: nothing that an AS could mean."""
@@ -88,21 +93,27 @@ class AsClient:
         if ask.proof is not None:
             headers["DPoP"] = ask.proof
         wanted = ("dpop-nonce", "retry-after")
-        fetched = await self._fetch("POST", endpoints[ask.endpoint], headers, urlencode(form).encode(), wanted, request_id)
+        fetched = await self._fetch("POST", endpoints[ask.endpoint], headers, urlencode(form).encode(), wanted, request_id, False)
         self.nonce = nonce_of(fetched) or self.nonce
         return Answer(status=fetched.status, content=_content(ask, fetched), retry_after_s=retry_after_s(fetched))
 
     async def _fetch(
-        self, method: str, url: str, headers: dict[str, str], body: bytes, wanted: tuple[str, ...], request_id: str
+        self, method: str, url: str, headers: dict[str, str], body: bytes, wanted: tuple[str, ...], request_id: str, probing: bool
     ) -> Fetched:
-        self._fetches += 1
+        if self.given_up and not probing:
+            raise Refused("try_later", "given_up", PROBE_EVERY_S)
         try:
-            fetched = await self._https.fetch(method, url, headers, body, wanted, request_id)
+            async with await self._breakers.get_breaker("authorization server"):
+                fetched = await self._https.fetch(method, url, headers, body, wanted, request_id)
         except Refused as refusal:
-            self.reachable = refusal.code != "try_later"
+            self.reachable = _answered(refusal)
             raise
         self.reachable = True
         return fetched
+
+    def _on_breaker(self, name: str, happened: str, event: object) -> None:
+        if isinstance(event, ContextChanged):
+            self.given_up = event.state != "closed"
 
     async def _discovered(self, request_id: str) -> Discovered:
         return await self._cache.get("", lambda: self._authorization_server(request_id))
@@ -139,8 +150,8 @@ class AsClient:
             raise Refused("internal", "endpoint_origin")
         return Discovered(metadata, {name: url for name, url in endpoints.items() if url})
 
-    async def _document(self, place: str, request_id: str) -> Fetched:
-        return await self._fetch("GET", place, {"Accept": "application/json"}, b"", ("dpop-nonce",), request_id)
+    async def _document(self, place: str, request_id: str, probing: bool = False) -> Fetched:
+        return await self._fetch("GET", place, {"Accept": "application/json"}, b"", ("dpop-nonce",), request_id, probing)
 
     async def _resource(self, resource: Resource, https: HttpsClient, request_id: str) -> ResourceMetadata:
         place = well_known(resource.uri, "oauth-protected-resource")
@@ -165,17 +176,5 @@ def _content(ask: Ask, fetched: Fetched) -> dict[str, object]:
     return json_object(fetched)
 
 
-class _Cache:
-    """What was fetched, for an hour; whoever asks while it is being fetched waits for the same answer. A failure is not kept."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._found: dict[str, tuple[float, asyncio.Future[Any]]] = {}
-
-    async def get(self, key: str, fetch: Callable[[], Awaitable[_T]]) -> _T:
-        cached = self._found.get(key)
-        if cached is None or self._clock() - cached[0] >= CACHE_S or (cached[1].done() and cached[1].exception() is not None):
-            fetching = asyncio.ensure_future(fetch())
-            fetching.add_done_callback(lambda done: done.cancelled() or done.exception())
-            cached = self._found[key] = (self._clock(), fetching)
-        return await asyncio.shield(cached[1])
+def _answered(refusal: Refused) -> bool:
+    return refusal.code != "try_later"

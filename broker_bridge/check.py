@@ -35,6 +35,8 @@ NEXT = {
     "resource_of_another_issuer": "the resource does not name this issuer in authorization_servers (RFC 9728): mend it there",
     "resource_metadata_resource": "the metadata names another resource: copy its `resource` into uri, byte for byte",
     "redirect": "it redirects, and redirects are not followed: use the address that it leads to",
+    "private_address": "the name leads to a private address: if that is right, allow its network in private_networks",
+    "resolve": "the name has no address: see that it is spelt right, and that this machine's resolver knows it",
     "content_type": "it does not answer with application/json: is this the right host?",
 }
 OTHER = "it answers in a way that the bridge does not understand: is this the right host?"
@@ -48,7 +50,7 @@ async def run(settings: Settings) -> int:
     """Prints one line an item; 0 where everything is well."""
     server = settings.authorization_server
     chosen = profile.load(server.profile)
-    https = HttpsClient(server.ca)
+    https = HttpsClient(server.ca, server.private_networks)
     as_client = AsClient(server, chosen, time.monotonic, https)
     items: list[tuple[str, Callable[[], Awaitable[str]]]] = [
         ("key", lambda: _key(settings)),
@@ -125,7 +127,7 @@ async def _metadata(as_client: AsClient) -> str:
 
 
 async def _resource(as_client: AsClient, resource: Resource) -> str:
-    https = HttpsClient(resource.ca)
+    https = HttpsClient(resource.ca, resource.private_networks)
     try:
         await as_client.discovered(resource, https)
     finally:

@@ -6,11 +6,12 @@ Not for I/O and not for what a request asks: a frame comes in with the time, a r
 from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
+from math import ceil
 from typing import Any, NamedTuple
 
 from broker_bridge.exchange import Exchange
 from broker_bridge.handshake import Responder, Started
-from broker_bridge.limits import Bucket
+from broker_bridge.limits import Allowances
 from broker_bridge.registry import Registry, RegistryError
 from broker_bridge.settings import Limits
 from latchpin.wire import bridge_side, cbor, edhoc, session
@@ -63,10 +64,10 @@ class _Pending:
 
 
 class _Speaker:
-    __slots__ = ("bucket", "hinted_s")
+    __slots__ = ("hinted_s", "name")
 
-    def __init__(self, limits: Limits) -> None:
-        self.bucket = Bucket(limits.frames_per_s, limits.frames_burst)
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.hinted_s = float("-inf")
 
 
@@ -86,8 +87,9 @@ class Devices:
         self._confirmed: dict[str, Live] = {}
         self._by_sid: dict[bytes, Live] = {}
         self._speakers: dict[str, _Speaker] = {}
-        self._strangers = _Speaker(limits)
-        self._handshakes = Bucket(limits.handshakes_per_s, limits.handshakes_per_s * 2)
+        self._strangers = _Speaker("strangers!")  # no device's name
+        self._frames = Allowances(limits.frames_per_s, limits.frames_burst)
+        self._handshakes = Allowances(limits.handshakes_per_s, ceil(limits.handshakes_per_s * 2))
         self.counts: Counter[str] = Counter()
 
     @property
@@ -108,8 +110,8 @@ class Devices:
         known = self._registry.get(device)
         speaker = self._speakers.get(device) or self._strangers
         if known is not None and speaker is self._strangers:
-            speaker = self._speakers[device] = _Speaker(self._limits)
-        if not speaker.bucket.take(now_s):
+            speaker = self._speakers[device] = _Speaker(device)
+        if not self._frames.take(speaker.name):
             return self._drop("flood")
         try:
             decoded: Any = cbor.decode(payload)
@@ -170,7 +172,7 @@ class Devices:
         # After the proof the same hello is a boot with a stuck generator: the old message_2 would bring its old keys back.
         if pending is not None and pending.message_1 == message_1 and pending.live is None:
             return device, pending.step_2
-        if not self._handshakes.take(now_s):
+        if not self._handshakes.take("all"):
             return self._drop("handshake_flood")
         rid = edhoc.request_id(message_1)
         try:

@@ -1,4 +1,4 @@
-"""HTTPS with the limits that every call of the bridge has: verified TLS, no redirect, no proxy, short times, small answers.
+"""HTTPS with the limits that every call of the bridge has: verified TLS, known addresses, no redirect, no proxy, small answers.
 
 Not for OAuth (as_client.py) and not for MCP (relay.py). Errors become Refused with a fixed word; texts from outside stay outside.
 """
@@ -7,19 +7,27 @@ import json
 import os
 import ssl
 import threading
+import time
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from pyreqwest import exceptions
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.response import Response
 
+from broker_bridge.addresses import Networks, allowed, resolved
+from broker_bridge.cache import Cache
 from broker_bridge.refusals import Refused
 
 MAX_BODY = 64 * 1024
-CONNECT_S, TOTAL_S = 5, 15
+# A device waits 5 s for a reply, asks once more, and takes the replica for dead 5 s later: it is to hear try_later before.
+CONNECT_S, TOTAL_S = 4, 8
+CONNECTIONS = 64
 RETRY_S = 10
+RESOLVE_EVERY_S = 30
 
 _environment = threading.Lock()
 
@@ -34,16 +42,31 @@ class Fetched(NamedTuple):
 
 
 class HttpsClient:
-    """Connections that trust the certificates in `ca` alone, or the system's where it is None."""
+    """Connections that trust the certificates in `ca` alone, or the system's where it is None, and that reach public addresses
+    and those in `private_networks` alone. `identity`: a PEM file with a client certificate and its key.
 
-    def __init__(self, ca: Path | None, connect_s: float = CONNECT_S, total_s: float = TOTAL_S, connections: int = 64) -> None:
-        builder = ClientBuilder().https_only(True).min_tls_version("TLSv1.2").follow_redirects(False).no_proxy().referer(False)
-        builder = builder.gzip(False).brotli(False).zstd(False).deflate(False).user_agent("latchpin-bridge")
-        builder = builder.connect_timeout(timedelta(seconds=connect_s)).timeout(timedelta(seconds=total_s))
-        self._client = _build(builder.pool_max_idle_per_host(connections), ca)
+    A name is resolved here, and the connection is made to the address that was looked at: a name that leads elsewhere a moment
+    later (DNS rebinding) changes nothing.
+    """
+
+    def __init__(
+        self,
+        ca: Path | None,
+        private_networks: Networks = (),
+        identity: Path | None = None,
+        connect_s: float = CONNECT_S,
+        total_s: float = TOTAL_S,
+    ) -> None:
+        self._ca = ca
+        self._networks = private_networks
+        self._identity = identity.read_bytes() if identity else None
+        self._times = (connect_s, total_s)
+        self._addresses: Cache[list[str]] = Cache(time.monotonic, RESOLVE_EVERY_S)
+        self._clients: dict[str, tuple[str, Client]] = {}
 
     async def close(self) -> None:
-        await self._client.close()
+        for _, client in self._clients.values():
+            await client.close()
 
     async def fetch(
         self,
@@ -60,23 +83,63 @@ class HttpsClient:
 
         Raises Refused: try_later where nothing answers in time, internal where the answer breaks the limits.
         """
-        request = self._client.request(method, url).body_bytes(body)
+        host, port = urlsplit(url).hostname or "", urlsplit(url).port or 443
+        for address in (addresses := await self._addresses_of(host, port)):
+            request = self._client(host, address).request(method, url).body_bytes(body)
+            try:
+                for name, value in {**headers, **({"X-Request-Id": request_id} if request_id else {})}.items():
+                    request = request.header(name, value, is_sensitive=name in ("Authorization", "DPoP"))
+            except ValueError:
+                raise Refused("invalid", "header_value") from None
+            try:
+                async with request.build_streamed() as response:
+                    return await _read(response, wanted)
+            except (exceptions.ConnectError, exceptions.RequestTimeoutError) as error:
+                why = _why(error) if isinstance(error, exceptions.ConnectError) else "timeout"
+                if why == "connect" or isinstance(error, exceptions.ConnectTimeoutError):
+                    # Nothing was sent: the next address may have it.
+                    self._clients.pop(host, None)
+                    if address != addresses[-1]:
+                        continue
+                    self._addresses.forget(host)
+                raise Refused("try_later", why, RETRY_S) from None
+            except (exceptions.NetworkError, exceptions.BodyDecodeError):
+                raise Refused("try_later", "connection_lost", RETRY_S) from None
+            except exceptions.PyreqwestError:
+                raise Refused("internal", "not_http") from None
+        raise AssertionError("a host has an address")
+
+    async def _addresses_of(self, host: str, port: int) -> list[str]:
         try:
-            for name, value in {**headers, **({"X-Request-Id": request_id} if request_id else {})}.items():
-                request = request.header(name, value, is_sensitive=name in ("Authorization", "DPoP"))
+            literal = ip_address(host)
         except ValueError:
-            raise Refused("invalid", "header_value") from None
-        try:
-            async with request.build_streamed() as response:
-                return await _read(response, wanted)
-        except exceptions.RequestTimeoutError:
-            raise Refused("try_later", "timeout", RETRY_S) from None
-        except exceptions.ConnectError as error:
-            raise Refused("try_later", _why(error), RETRY_S) from None
-        except (exceptions.NetworkError, exceptions.BodyDecodeError):
-            raise Refused("try_later", "connection_lost", RETRY_S) from None
-        except exceptions.PyreqwestError:
-            raise Refused("internal", "not_http") from None
+            if host.rpartition(".")[2][:1].isdigit():
+                # An address in one parser (2130706433 is 127.0.0.1 to a browser's), a name in another: neither.
+                raise Refused("internal", "private_address") from None
+            addresses = await self._addresses.get(host, lambda: resolved(host, port, self._networks))
+            # The one in use first: a resolver that turns its answers around must not cost a connection.
+            used = self._clients.get(host, ("", None))[0]
+            return [used, *(each for each in addresses if each != used)] if used in addresses else addresses
+        if not allowed(literal, self._networks):
+            raise Refused("internal", "private_address")
+        return [host]
+
+    def _client(self, host: str, address: str) -> Client:
+        used, client = self._clients.get(host, ("", None))
+        if client is None or used != address:
+            client = self._built(host, address)
+            self._clients[host] = (address, client)
+        return client
+
+    def _built(self, host: str, address: str) -> Client:
+        builder = ClientBuilder().https_only(True).min_tls_version("TLSv1.2").follow_redirects(False).no_proxy().referer(False)
+        builder = builder.gzip(False).brotli(False).zstd(False).deflate(False).user_agent("latchpin-bridge")
+        connect_s, total_s = self._times
+        builder = builder.connect_timeout(timedelta(seconds=connect_s)).timeout(timedelta(seconds=total_s))
+        builder = builder.pool_max_idle_per_host(CONNECTIONS).resolve(host, address, 0)
+        if self._identity is not None:
+            builder = builder.identity_pem(self._identity)
+        return _build(builder, self._ca)
 
 
 def _why(error: exceptions.ConnectError) -> str:

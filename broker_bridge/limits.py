@@ -1,25 +1,17 @@
-"""A token bucket: so many at once, so many a second after that.
+"""Allowances: so many at once and so many a second after that, for each name, in falconry's token buckets.
 
-Not a clock: the time of each take is an argument.
+Not a queue: what is over the allowance is refused.
 """
 
+from token_bucket import Limiter, MemoryStorage
 
-class Bucket:
-    """`rate_per_s` a second, `burst` at once."""
 
-    __slots__ = ("_at_s", "_burst", "_level", "_rate_per_s")
+class Allowances:
+    """`rate_per_s` a second and `burst` at once, for each name. Who takes must know the names: a bucket is never forgotten."""
 
-    def __init__(self, rate_per_s: float, burst: float) -> None:
-        self._rate_per_s = rate_per_s
-        self._burst = burst
-        self._level = burst
-        self._at_s = 0.0
+    def __init__(self, rate_per_s: float, burst: int) -> None:
+        self._limiter = Limiter(rate_per_s, burst, MemoryStorage())
 
-    def take(self, now_s: float) -> bool:
+    def take(self, name: str) -> bool:
         """True, and one less, if there is one."""
-        self._level = min(self._burst, self._level + max(0.0, now_s - self._at_s) * self._rate_per_s)
-        self._at_s = now_s
-        if self._level < 1:
-            return False
-        self._level -= 1
-        return True
+        return self._limiter.consume(name)

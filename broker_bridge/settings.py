@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, SecretStr, model_validator
 
 from broker_bridge import configuration
 from broker_bridge.configuration import (
+    WORDS,
     CaFile,
     File,
     HttpsUrl,
@@ -80,7 +81,14 @@ class Broker(Section):
         return self
 
 
-class AuthorizationServer(Section):
+class Https(Section):
+    """How a server is reached: whom to trust, and in which networks beside the public ones it may be."""
+
+    ca: CaFile | None = None
+    private_networks: Annotated[list[IPvAnyNetwork], WORDS] = Field(default_factory=list)
+
+
+class AuthorizationServer(Https):
     issuer: HttpsUrl
     client_id: Visible
     client_secret: SecretStr | None = None
@@ -89,7 +97,6 @@ class AuthorizationServer(Section):
     client_key_file: File | None = None
     client_key_id: Visible | None = None
     client_assertion_audience: HttpsUrl | None = None
-    ca: CaFile | None = None
     profile: str = "reference"
     other_origins: list[HttpsUrl] = Field(default_factory=list)
 
@@ -110,10 +117,9 @@ class AuthorizationServer(Section):
         return self
 
 
-class Resource(Section):
+class Resource(Https):
     uri: HttpsUrl
     scopes: list[Scopes] = Field(min_length=1, max_length=256)
-    ca: CaFile | None = None
 
 
 class Identity(Section):

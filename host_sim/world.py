@@ -34,6 +34,7 @@ START_WITHIN_S = 30
 INSTALL_WITHIN_S = 600  # for whoever puts our password and ACL file on a broker of their own
 END_WITHIN_S = 3
 PORTS = range(20_000, 32_768)  # below the ports that Linux, macOS and Windows lend to outgoing connections
+LOOPBACK = ["127.0.0.0/8", "::1/128"]
 CLIENT_ID = "latchpin-device"
 SCOPE = "led:read led:write"
 
@@ -324,8 +325,9 @@ class World:
                     "client_id": CLIENT_ID,
                     "client_secret_file": "client.secret",
                     "ca": "ca.pem",
+                    "private_networks": LOOPBACK,
                 },
-                "resources": [{"uri": self.resource, "scopes": [SCOPE], "ca": "ca.pem"}],
+                "resources": [{"uri": self.resource, "scopes": [SCOPE], "ca": "ca.pem", "private_networks": LOOPBACK}],
                 "identity": {"key_file": "bridge.key", "kid": 2},
                 "registry": {"file": "devices.toml"},
                 "operations": {"listen": self.operations.removeprefix("http://")},

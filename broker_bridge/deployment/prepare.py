@@ -16,6 +16,7 @@ from broker_bridge import bridge_key, mosquitto
 from broker_bridge.registry import Registry, hash_mqtt_password
 
 CLIENT, BRIDGE, SCOPE = "latchpin-device", "bridge", "led:read led:write"
+CONTAINERS = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]  # whence container engines take addresses
 ISSUER, RESOURCE, INSIDE = "https://as:9443", "https://mcp:7443/mcp", Path("/config")
 
 
@@ -79,8 +80,9 @@ def prepare(folder: Path) -> str:
                 "client_id": CLIENT,
                 "client_secret_file": "client.secret",
                 "ca": "ca.pem",
+                "private_networks": CONTAINERS,
             },
-            "resources": [{"uri": RESOURCE, "scopes": [SCOPE], "ca": "ca.pem"}],
+            "resources": [{"uri": RESOURCE, "scopes": [SCOPE], "ca": "ca.pem", "private_networks": CONTAINERS}],
             "identity": {"key_file": "bridge.key"},
             "registry": {"file": "devices.toml"},
             "operations": {"listen": "127.0.0.1:9700"},

@@ -22,7 +22,7 @@ from host_sim.world import Service
 from latchpin.wire import bridge_side, topics
 from tests.benchmarks import report
 from tests.benchmarks.load import Link, LoadDevice, join
-from tests.bridge.driver import KID, Identity
+from tests.bridge.driver import KID, LOOPBACK, Identity
 from tests.brokers.measure import cpu_s
 from tests.brokers.running import certificate, free_port, have_mosquitto, installed
 
@@ -103,8 +103,9 @@ class Place:
                 "client_id": "latchpin-device",
                 "client_secret_file": "client.secret",
                 "ca": "ca.pem",
+                "private_networks": LOOPBACK,
             },
-            "resources": [{"uri": f"{issuer}/mcp", "scopes": ["led:read"], "ca": "ca.pem"}],
+            "resources": [{"uri": f"{issuer}/mcp", "scopes": ["led:read"], "ca": "ca.pem", "private_networks": LOOPBACK}],
             "identity": {"key_file": "bridge.key", "kid": KID},
             "registry": {"file": "devices.toml"},
             # One machine stands for thousands of devices here.

@@ -29,6 +29,7 @@ from latchpin.wire import bridge_side, cbor, edhoc, messages, session, topics
 from latchpin.wire.messages import Message
 from tests.brokers.running import Running, first_line
 
+LOOPBACK = ["127.0.0.0/8", "::1/128"]
 REPLY_S = 30
 KID = 2
 SILENCE_S = 0.6
@@ -244,8 +245,16 @@ class Place:
                 "client_id": "latchpin-device",
                 "client_secret_file": "client.secret",
                 "ca": str(ca),
+                "private_networks": LOOPBACK,
             },
-            "resources": [{"uri": resource, "scopes": ["led:read", "led:read led:write"], "ca": str(ca)}],
+            "resources": [
+                {
+                    "uri": resource,
+                    "scopes": ["led:read", "led:read led:write"],
+                    "ca": str(ca),
+                    "private_networks": LOOPBACK,
+                }
+            ],
             "identity": {"key_file": "bridge.key", "kid": KID},
             "registry": {"file": "devices.toml"},
         }

@@ -5,11 +5,13 @@ Not for what their words mean: test_translate.py has that.
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from pydantic import ValidationError
 
 from broker_bridge import profile
-from broker_bridge.as_client import AsClient, well_known
+from broker_bridge.as_client import PROBE_EVERY_S, SILENT_REQUESTS, AsClient, well_known
 from broker_bridge.configuration import ConfigurationError
 from broker_bridge.exchange import Call
 from broker_bridge.https_client import MAX_BODY, HttpsClient
@@ -29,10 +31,12 @@ from broker_bridge.refusals import Refused
 from broker_bridge.relay import Relay, header_name
 from broker_bridge.settings import AuthorizationServer, Resource
 from broker_bridge.translate import Ask
+from tests.bridge.driver import LOOPBACK
 from tests.bridge.foreign import Foreign, Said, foreign, hang_up
 from tests.requirements import proves
 
 T = TypeVar("T")
+NETWORKS = [ip_network(network) for network in LOOPBACK]
 SECRET = "s:e%c r+é€t"
 ASK = Ask("challenge", {"client_id": "latchpin-device", "pin": "123456789"}, "aaa.bbb.ccc")
 
@@ -51,7 +55,7 @@ def with_client(server: Foreign, use: Callable[[AsClient, HttpsClient], Awaitabl
         configured = {"issuer": server.issuer, "client_id": "latchpin-device", "client_secret": SECRET, "ca": server.ca}
         clock = changes.pop("clock", Clock())
         words = changes.pop("words", profile.load("reference"))
-        https = HttpsClient(server.ca, 1, total_s)
+        https = HttpsClient(server.ca, NETWORKS, connect_s=1, total_s=total_s)
         try:
             return await use(AsClient(AuthorizationServer.model_validate({**configured, **changes}), words, clock, https), https)
         finally:
@@ -230,7 +234,7 @@ def test_the_given_ca_is_the_only_one(server: Foreign, tmp_path: Path, monkeypat
     monkeypatch.setenv("SSL_CERT_FILE", str(server.ca))  # the machine trusts the server; the operator named another authority
 
     async def use(client: AsClient, https: HttpsClient):
-        strict = HttpsClient(other)
+        strict = HttpsClient(other, NETWORKS)
         try:
             await strict.fetch("GET", server.origin, {})
         finally:
@@ -270,6 +274,48 @@ def test_a_slow_server_is_left_after_the_total_time(server: Foreign, write: Call
     began_s = time.monotonic()
     refusal = refused(server, post, total_s=1)
     assert (refusal.code, refusal.why) == ("try_later", "timeout") and time.monotonic() - began_s < 8
+
+
+def test_an_as_that_answers_nothing_is_asked_by_the_probe_alone_until_it_answers(server: Foreign):
+    server.says("/challenge", Said(write=hang_up))
+
+    async def use(client: AsClient, https: HttpsClient):
+        await client.metadata()
+        codes = []
+        for _ in range(SILENT_REQUESTS + 3):
+            with pytest.raises(Refused) as caught:
+                await client.post(ASK)
+            codes.append((caught.value.code, caught.value.why, caught.value.retry_after_s))
+        assert codes == [("try_later", "connection_lost", 10)] * SILENT_REQUESTS + [("try_later", "given_up", PROBE_EVERY_S)] * 3
+        assert client.given_up and len(server.to("/challenge")) == SILENT_REQUESTS
+        # A probe that finds nobody changes nothing; one that is answered opens the way again.
+        server.says("/.well-known/oauth-authorization-server", Said(write=hang_up))
+        with pytest.raises(Refused, match="connection_lost"):
+            await client.probe()
+        assert client.given_up and not client.reachable
+        server.says("/.well-known/oauth-authorization-server", Said(200, server.metadata))
+        server.says("/challenge", Said(400, {"error": "x"}))
+        await client.probe()
+        assert not client.given_up and client.reachable
+        return await client.post(ASK)
+
+    assert with_client(server, use).status == 400
+
+
+@pytest.mark.parametrize(
+    "said", [Said(500, b""), Said(429, {}), Said(302, {}, {"Location": "/"}), Said(200, b"", {"Content-Type": "x/y"})]
+)
+def test_an_as_that_answers_badly_is_not_given_up(server: Foreign, said: Said):
+    """Else one device's request that an AS stumbles over would close the way for all."""
+    server.says("/challenge", said)
+
+    async def use(client: AsClient, https: HttpsClient):
+        for _ in range(SILENT_REQUESTS * 2):
+            with contextlib.suppress(Refused):
+                await client.post(ASK)
+        return client.given_up
+
+    assert not with_client(server, use) and len(server.to("/challenge")) == SILENT_REQUESTS * 2
 
 
 def _endless(handler: Any) -> None:
@@ -579,7 +625,7 @@ def test_each_resource_is_met_under_its_own_ca(server: Foreign, tmp_path: Path):
     with foreign(tmp_path / "second") as other:
 
         async def use(client: AsClient, https: HttpsClient):
-            theirs = HttpsClient(other.ca)
+            theirs = HttpsClient(other.ca, NETWORKS)
             try:
                 other.resource_metadata["authorization_servers"] = [server.issuer]
                 return await client.discovered(Resource(uri=other.resource, scopes=["a"]), theirs)

@@ -6,6 +6,7 @@ Not for what requests ask: test_exchange.py has that.
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,15 @@ from tests.bridge.driver import KID, Identity, Talk, message
 REPLICA = "replica-1"
 
 
+CLOCK = {"s": 1000.0}
+
+
+@pytest.fixture(autouse=True)
+def one_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limiter's own clock is the house's."""
+    monkeypatch.setattr("token_bucket.storage.time", SimpleNamespace(monotonic=lambda: CLOCK["s"]))
+
+
 class House:
     """One replica's devices, at a time that the test moves."""
 
@@ -30,9 +40,16 @@ class House:
         self.public = p256.public_key(self.private)
         self.registry = Registry(folder / "devices.toml")
         self.lines: list[dict[str, Any]] = []
-        self.now_s = 1000.0
         self.limits = Limits.model_validate({"frames_burst": 1000, **limits})
         self.devices = self.replica(REPLICA)
+
+    @property
+    def now_s(self) -> float:
+        return CLOCK["s"]
+
+    @now_s.setter
+    def now_s(self, now_s: float) -> None:
+        CLOCK["s"] = now_s
 
     def replica(self, name: str) -> Devices:
         responder = Responder(KID, self.private, self.public)

@@ -1,0 +1,36 @@
+"""What was fetched, kept for a while: whoever asks while it is being fetched waits for the same answer, and no failure is kept.
+
+Not bounded: its keys come from the operator's configuration, or are bounded by whoever asks.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+_T = TypeVar("_T")
+
+
+class Cache(Generic[_T]):
+    """`clock` counts seconds; an answer is given for `keep_s` from when its fetch began."""
+
+    def __init__(self, clock: Callable[[], float], keep_s: float) -> None:
+        self._clock = clock
+        self._keep_s = keep_s
+        self._found: dict[str, tuple[float, asyncio.Future[_T]]] = {}
+
+    async def get(self, key: str, fetch: Callable[[], Awaitable[_T]]) -> _T:
+        """What `fetch` gave for this key, at most `keep_s` ago. Raises what `fetch` raises."""
+        cached = self._found.get(key)
+        if (
+            cached is None
+            or self._clock() - cached[0] >= self._keep_s
+            or (cached[1].done() and cached[1].exception() is not None)
+        ):
+            fetching = asyncio.ensure_future(fetch())
+            fetching.add_done_callback(lambda done: done.cancelled() or done.exception())
+            cached = self._found[key] = (self._clock(), fetching)
+        return await asyncio.shield(cached[1])
+
+    def forget(self, key: str) -> None:
+        """The next `get` fetches."""
+        self._found.pop(key, None)
