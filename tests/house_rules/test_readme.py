@@ -46,6 +46,9 @@ ELSEWHERE = {
     '--registry devices.toml --alias "kitchen door"': (
         "adapters/test_flash.py::test_an_empty_board_becomes_an_enrolled_device_at_work"
     ),
+    "latchpin flash --board ESP32_SERIAL --port /dev/ttyUSB0 --update": (
+        "adapters/test_flash.py::test_an_update_brings_new_code_and_keeps_identity_settings_and_tokens"
+    ),
     "mpremote mip install ./package.json": "adapters/test_flash.py::test_mip_installs_the_package_from_the_checkout",
     "mpremote mip install --target lib device/package.json": (
         "adapters/test_flash.py::test_mip_installs_the_package_from_the_checkout"

