@@ -141,6 +141,9 @@ PROTOCOL_SERVER = {
     "PROTOCOL-5-i": Requirement("AS", "MUST", "What was answered survives a kill -9."),
     "PROTOCOL-5-k": Requirement("AS", "MUST", "A first challenge request that is repeated goes on with the session it began."),
     "PROTOCOL-5-l": Requirement("AS", "MUST", "A signing key is published before it signs, and until its last token is dead."),
+    "PROTOCOL-5-q": Requirement(
+        "AS", "MUST", "20 failures of a device or an account a day, and 100 in a row lock it until a person acts."
+    ),
     "PROTOCOL-5-j": Requirement("AS", "MUST NOT", "PIN, code, token, verifier or auth_session stand in a log."),
 }
 

@@ -7,16 +7,20 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from starlette.responses import JSONResponse
 
 from broker_bridge import logs
+from host_sim.authorization_server import attempts
 from host_sim.authorization_server.challenges import pin
 from host_sim.authorization_server.responses import answer
 from host_sim.authorization_server.services import Services
+from host_sim.authorization_server.settings import Name
 from host_sim.authorization_server.signing_keys import SigningKey
-from host_sim.authorization_server.storage import Device, Session
+from host_sim.authorization_server.storage import Device, Session, Transaction
 
-_FIELDS = {"device", "binding_word"}
+_FIELDS = {"device": str, "binding_word": str, "in_advance": bool}
+_DEVICE = TypeAdapter(Name)
 
 
 class AdminError(Exception):
@@ -50,25 +54,47 @@ def waiting(services: Services) -> list[dict[str, Any]]:
 def issue_pin(services: Services, device: str, binding_word: str | None = None) -> dict[str, Any]:
     """A PIN for the session in which `device` waits; it is unlocked by that, and an older PIN is void.
 
-    Raises AdminError: not_waiting; ambiguous, when several sessions of that name wait and no binding word says which.
+    Raises AdminError: not_waiting; ambiguous, when several sessions of that name wait and no binding word says which; limited.
     """
     now_s = services.now_s()
     with services.storage.transaction() as transaction:
         session = _the_one(transaction.waiting(now_s), device, binding_word)
+        _refuse_limited(services, transaction, device, now_s)
         if session.locked:
             transaction.unlock(device, now_s)
         ttl_s = services.settings.pin_ttl_s
-        issued = pin.issue(transaction, services.keys, session, now_s + ttl_s)
+        issued = pin.issue(transaction, services.keys, session.id, session.device, now_s + ttl_s)
         # Whoever types it too late shall hear "expired", so the session outlives its PIN.
         transaction.prolong(session.id, now_s + ttl_s + services.settings.session_ttl_s)
     logs.line("pin_issued", client=session.client_id, device=session.device, session=session.id)
     return {"device": device, "pin": issued, "expires_in": ttl_s, "binding_word": session.binding_word}
 
 
+def issue_pin_in_advance(services: Services, device: str) -> dict[str, Any]:
+    """A PIN for whoever installs `device`, before it asks: only a client that vouches for this device can use it, and once.
+
+    Raises AdminError: unknown_device; locked.
+    """
+    try:
+        _DEVICE.validate_python(device)
+    except ValidationError:
+        raise AdminError(400, "invalid_request", "a device id is 1 to 64 letters, digits, dots, hyphens or underscores") from None
+    if services.settings.devices is not None and device not in services.settings.devices:
+        raise AdminError(404, "unknown_device", "no device of that id is on the list: add it to `devices` in as.toml")
+    now_s, ttl_s = services.now_s(), services.settings.pin_in_advance_ttl_s
+    with services.storage.transaction() as transaction:
+        _refuse_limited(services, transaction, device, now_s)
+        transaction.unlock(device, now_s)
+        issued = pin.issue(transaction, services.keys, pin.in_advance(device), device, now_s + ttl_s)
+    logs.line("pin_issued", device=device, in_advance=True)
+    return {"device": device, "pin": issued, "expires_in": ttl_s, "binding_word": None}
+
+
 def unlock(services: Services, device: str) -> dict[str, Any]:
     """The device may answer again; what PIN it had is void all the same. Raises AdminError: not_locked."""
     with services.storage.transaction() as transaction:
-        if not transaction.unlock(device, services.now_s()):
+        failures = attempts.forget(transaction, services.keys, device=device)
+        if not transaction.unlock(device, services.now_s()) and not failures:
             raise AdminError(404, "not_locked", "no device of that id is locked: look at the list of devices")
     logs.line("unlocked", device=device)
     return {"device": device, "unlocked": True}
@@ -101,6 +127,11 @@ def _the_one(sessions: list[Session], device: str, binding_word: str | None) -> 
     return found[0]
 
 
+def _refuse_limited(services: Services, transaction: Transaction, device: str, now_s: int) -> None:
+    if attempts.is_limited(transaction, services.keys, device, now_s):
+        raise AdminError(409, "limited", "too many wrong answers for this device: see who types there, then unlock it")
+
+
 class AdminEndpoint:
     """GET /admin/waiting, GET /admin/devices, POST /admin/pin, POST /admin/unlock."""
 
@@ -127,18 +158,20 @@ class AdminEndpoint:
         if name == "devices":
             return [asdict(device) for device in devices(self._services)]
         asked = _fields(body)
+        if name == "pin" and asked.get("in_advance"):
+            return issue_pin_in_advance(self._services, asked["device"])
         if name == "pin":
             return issue_pin(self._services, asked["device"], asked.get("binding_word"))
         return unlock(self._services, asked["device"])
 
 
-def _fields(body: bytes) -> dict[str, str]:
+def _fields(body: bytes) -> dict[str, Any]:
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):
         asked = None
-    if not isinstance(asked, dict) or "device" not in asked or set(asked) - _FIELDS:
-        raise AdminError(400, "invalid_request", "send a JSON object with device, and for a PIN binding_word if need be")
-    if not all(isinstance(value, str) for value in asked.values()):
-        raise AdminError(400, "invalid_request", "device and binding_word are texts")
+    if not isinstance(asked, dict) or "device" not in asked or set(asked) - set(_FIELDS):
+        raise AdminError(400, "invalid_request", "send a JSON object with device, and for a PIN binding_word or in_advance")
+    if not all(isinstance(value, _FIELDS[name]) for name, value in asked.items()):
+        raise AdminError(400, "invalid_request", "device and binding_word are texts, in_advance is true or false")
     return asked

@@ -19,8 +19,8 @@ from authlib.oauth2.rfc6749 import (
 from starlette.responses import JSONResponse
 
 from broker_bridge import logs
-from host_sim.authorization_server import binding_words, challenges, dpop, policy
-from host_sim.authorization_server.challenges.outcome import Outcome
+from host_sim.authorization_server import attempts, binding_words, challenges, dpop, policy
+from host_sim.authorization_server.challenges.contract import NOBODY, At, Outcome
 from host_sim.authorization_server.clients import Client, UnknownClient
 from host_sim.authorization_server.dpop import Proof
 from host_sim.authorization_server.errors import (
@@ -35,7 +35,8 @@ from host_sim.authorization_server.responses import answer, refusal
 from host_sim.authorization_server.services import Services
 from host_sim.authorization_server.storage import MAX_TRIES, Code, Session, Transaction
 
-BODY_BYTES = 1024  # every 403 is a multiple of this: a prompt looks like a refusal
+BODY_BYTES = 1024  # every 403 is a multiple of this, and which one depends on its inputs alone: a prompt looks like a refusal
+REST_BYTES = 700  # of a 403 beside its inputs, at most
 MAX_CLAIMED_SESSIONS = 1000  # of one public client
 _CODE_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -93,19 +94,21 @@ class ChallengeEndpoint:
         resource, scope = self._target(fields)
         code_challenge = _code_challenge(fields)
         device = _device(fields, client)
-        names = policy.choose(self._settings.policy, scope)
-        if not names:
+        rule = policy.choose(self._settings.policy, scope, device, fields.get("acr_values", ""))
+        if rule is None:
             raise AccessDeniedError("No policy lets this request in.")
 
         begun = transaction.session_begun_with(code_challenge, proof.jkt, client.id, now_s) if proof else None
-        if begun and (begun.device, begun.scope, begun.resource) == (device, scope, resource):
+        names = " ".join(rule.challenges)
+        if begun and (begun.device, begun.scope, begun.resource, begun.challenges) == (device, scope, resource, names):
             return self._begin_again(transaction, posted, begun, now_s)
 
         decoy = client.confidential and self._settings.devices is not None and device not in self._settings.devices
         tries = 0
         if client.confidential:
             transaction.end_waiting_sessions(device, now_s)
-            if not decoy and transaction.see_device(device, client.id, now_s).locked:
+            limited = attempts.is_limited(transaction, self._keys, device, now_s)
+            if transaction.see_device(device, client.id, now_s, not decoy).locked or limited:
                 tries = MAX_TRIES
         elif transaction.count_claimed_sessions(client.id, now_s) >= MAX_CLAIMED_SESSIONS:
             raise TryLater()
@@ -122,7 +125,7 @@ class ChallengeEndpoint:
             resource=resource,
             code_challenge=code_challenge,
             binding_word=binding_words.choose(),
-            challenges=" ".join(names),
+            challenges=names,
             step=0,
             tries=tries,
             requests=1,
@@ -130,8 +133,10 @@ class ChallengeEndpoint:
             expires=now_s + self._settings.session_ttl_s,
             handle=self._handle(auth_session),
             handle_before=None,
+            acr=rule.acr,
         )
         transaction.add_session(session)
+        challenges.ALL[session.asking or ""].begin(self._at(transaction, session, now_s))
         reason = "unknown_device" if decoy else "locked" if session.locked else "none"
         return self._prompt(transaction, posted, session, auth_session, reason, now_s)
 
@@ -181,15 +186,16 @@ class ChallengeEndpoint:
             dpop.demand(proof, session.jkt)  # FiPA-04, sections 9.5.1 and 9.6.1
         _check_repetitions(fields, session)
 
-        answers = _answers(fields, session)
+        answers = self._answers(fields, session)
         if superseded and answers:
             raise InvalidSession()
         auth_session = self._turn(transaction, session, superseded, now_s)
+        session = _again(transaction, session)  # it lives longer now
         if session.asking is None:
             return self._code(transaction, posted, session, auth_session, now_s)
-        if not answers:
-            return self._prompt(transaction, posted, session, auth_session, "locked" if session.locked else "none", now_s)
-        return self._judge(transaction, posted, session, auth_session, answers, now_s)
+        if answers:
+            return self._judge(transaction, posted, session, auth_session, answers, now_s)
+        return self._prompt(transaction, posted, session, auth_session, "locked" if session.locked else "none", now_s)
 
     def _turn(self, transaction: Transaction, session: Session, superseded: bool, now_s: int) -> str:
         """The next auth_session. The one before it stays good for one question where a DPoP key guards it, and once only."""
@@ -203,27 +209,40 @@ class ChallengeEndpoint:
     def _judge(
         self, transaction: Transaction, posted: Posted, session: Session, auth_session: str, answers: dict[str, str], now_s: int
     ) -> JSONResponse:
-        # Counted first; where nothing is left the same work is done and its outcome thrown away.
-        tries_left = transaction.charge_attempt(session.id)
+        """Counted first; where nothing may be compared the same work is done and its outcome thrown away."""
         challenge = challenges.ALL[session.asking or ""]
-        if tries_left is None or session.decoy:
-            challenge.judge(transaction, self._keys, _nobody(session), answers, now_s)
-            outcome = Outcome.WRONG
-        else:
-            outcome = challenge.judge(transaction, self._keys, session, answers, now_s)
-        if outcome is Outcome.RIGHT:
-            transaction.pass_step(session.id, now_s + self._settings.session_ttl_s)
-            session = _again(transaction, session)
-            if session.asking is None:
-                return self._code(transaction, posted, session, auth_session, now_s)
-            return self._prompt(transaction, posted, session, auth_session, "none", now_s)
-        if not tries_left:
-            transaction.void_pin(session.id)
-            if session.asserted and not session.decoy:
-                transaction.lock_device(session.device, now_s)
+        attempt = attempts.charge(transaction, self._keys, session, None, now_s)
+        at = self._at(transaction, session, now_s)
+        verdict = challenge.judge(at if attempt.live else at.dead(), answers)
+        if verdict.outcome is Outcome.RIGHT and attempt.live:
+            attempts.give_back(transaction, self._keys, session, None)
+            return self._pass(transaction, posted, session, auth_session, verdict.account, now_s)
+        spent = not attempt.tries_left
+        challenge.void(at if spent else at.dead())
+        transaction.lock_device(session.device if spent and session.asserted and not session.decoy else NOBODY, now_s)
+        locked = spent or attempt.limited
+        reason = "unknown_device" if session.decoy else "locked" if locked else verdict.outcome.value
         session = _again(transaction, session)
-        reason = "unknown_device" if session.decoy else "locked" if not tries_left else outcome.value
         return self._prompt(transaction, posted, session, auth_session, reason, now_s, to_all="wrong_answer")
+
+    def _pass(
+        self, transaction: Transaction, posted: Posted, session: Session, auth_session: str, account: str | None, now_s: int
+    ) -> JSONResponse:
+        """On to the next challenge, or to the code."""
+        transaction.pass_step(session.id, account, now_s + self._settings.session_ttl_s)
+        session = _again(transaction, session)
+        if session.asking is None:
+            attempts.end_row(transaction, self._keys, session, session.account)
+            return self._code(transaction, posted, session, auth_session, now_s)
+        challenges.ALL[session.asking or ""].begin(self._at(transaction, session, now_s))
+        return self._prompt(transaction, posted, session, auth_session, "none", now_s)
+
+    def _at(self, transaction: Transaction, session: Session, now_s: int) -> At:
+        return At(transaction, self._keys, self._settings, session, now_s)
+
+    def _answers(self, fields: Mapping[str, str], session: Session) -> dict[str, str]:
+        asked = {name for challenge in session.challenges.split() for name in challenges.ALL[challenge].names(self._settings)}
+        return {name: fields[name] for name in asked if name in fields}
 
     # Replies
 
@@ -241,24 +260,22 @@ class ChallengeEndpoint:
 
         `reason` is for an authenticated client; anybody else is told `to_all`.
         """
-        challenge = challenges.ALL[session.asking or ""]
-        answerable_s = session.expires - now_s
-        until = challenge.expires(transaction, session)
-        if session.asserted and until is not None and until > now_s:
-            answerable_s = min(answerable_s, until - now_s)
+        asked = challenges.ALL[session.asking or ""].ask(self._at(transaction, session, now_s))
+        until = session.expires if asked.expires is None or asked.expires <= now_s else min(session.expires, asked.expires)
         body = {
             "error": "insufficient_authorization",
             "auth_session": auth_session,
-            "inputs": challenge.INPUTS,
-            "message": challenge.MESSAGE,
+            "inputs": asked.inputs,
+            "message": asked.message,
             "reason": reason if session.asserted else to_all,
             "tries_left": MAX_TRIES - session.tries,
             "retry_after": 0,
-            "inputs_expire_in": answerable_s,
+            "inputs_expire_in": until - now_s,
             "binding_word": session.binding_word,
             "padding": "",
         }
-        body["padding"] = "." * (-len(JSONResponse(body).body) % BODY_BYTES)
+        size = BODY_BYTES * (1 + (len(JSONResponse(asked.inputs).body) + REST_BYTES) // BODY_BYTES)
+        body["padding"] = "." * (size - len(JSONResponse(body).body))
         self._log(posted, session, "prompted" if reason == "none" else reason)
         return answer(403, body)
 
@@ -310,10 +327,6 @@ def _again(transaction: Transaction, session: Session) -> Session:
     return found
 
 
-def _nobody(session: Session) -> Session:
-    return Session(**{**vars(session), "id": "0" * len(session.id)})
-
-
 def _check_response_type(fields: Mapping[str, str]) -> None:
     if fields["response_type"] != "code":
         raise UnsupportedResponseType()
@@ -350,8 +363,3 @@ def _check_repetitions(fields: Mapping[str, str], session: Session) -> None:
         same = same and session.device in (fields["device_id"], f"{session.client_id}/{fields['device_id']}")
     if not same:
         raise InvalidRequestError("A follow-up may repeat parameters of the first request, not change them.")
-
-
-def _answers(fields: Mapping[str, str], session: Session) -> dict[str, str]:
-    asked = [item["name"] for name in session.challenges.split() for item in challenges.ALL[name].INPUTS]
-    return {name: fields[name] for name in asked if name in fields}

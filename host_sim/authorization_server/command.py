@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     issue.add_argument(
         "--binding-word", metavar="WORDS", help="the two words on its screen; needed when several wait by one name"
     )
+    issue.add_argument("--in-advance", action="store_true", help="for whoever installs the device: before it asks")
 
     for name, text in (("device", "who waits, and which devices ever asked"), ("client", "who may ask on a device's behalf")):
         actions = commands.add_parser(name, help=text).add_subparsers(dest="as_action", required=True, metavar="list")
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             if args.as_command == "key":
                 return _rotate_key(services, args.after) if args.as_action == "rotate" else _list_keys(services)
-            return _issue_pin(services, args.device, args.binding_word) if args.as_command == "pin" else _list_devices(services)
+            return _issue_pin(services, args) if args.as_command == "pin" else _list_devices(services)
         finally:
             services.storage.close()
     except admin.AdminError as error:
@@ -115,12 +116,20 @@ def _serve(settings: Settings) -> int:
     return 0
 
 
-def _issue_pin(services: Services, device: str, binding_word: str | None) -> int:
-    issued = admin.issue_pin(services, device, binding_word)
-    pin = issued["pin"]
-    print(f'PIN {pin[:3]} {pin[3:6]} {pin[6:]} for {issued["device"]}, which shows "{issued["binding_word"]}".')
+def _issue_pin(services: Services, args: argparse.Namespace) -> int:
+    if args.in_advance:
+        issued = admin.issue_pin_in_advance(services, args.device)
+        print(f"PIN {_in_threes(issued['pin'])} for {issued['device']}, when it asks.")
+        print(f"It works once, for {_span(issued['expires_in'])}.")
+        return 0
+    issued = admin.issue_pin(services, args.device, args.binding_word)
+    print(f'PIN {_in_threes(issued["pin"])} for {issued["device"]}, which shows "{issued["binding_word"]}".')
     print(f"It works once, for {_span(issued['expires_in'])}. If the device shows other words, do not give it away.")
     return 0
+
+
+def _in_threes(pin: str) -> str:
+    return f"{pin[:3]} {pin[3:6]} {pin[6:]}"
 
 
 def _list_devices(services: Services) -> int:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, model_validator
 
 from broker_bridge import configuration
-from broker_bridge.configuration import HttpsUrl, PathOf, Scope, SecretFile, Section, TlsService
+from broker_bridge.configuration import HttpsUrl, PathOf, Scope, SecretFile, Section, TlsService, Visible
 from host_sim.authorization_server import challenges
 
 _EXAMPLE = """\
@@ -63,9 +63,14 @@ class ResourceEntry(Section):
 
 
 class PolicyRule(Section):
-    """Which challenges a request must pass, in order. The first rule that fits decides; a rule without `scope` fits all."""
+    """Which challenges a request must pass, in order; the first rule that fits decides, and what is left out fits all.
+
+    device: shell pattern of device ids. acr: what passing them is worth, and what a request's acr_values ask for (RFC 9470).
+    """
 
     scope: Scope | None = None
+    device: str = "*"
+    acr: Visible | None = None
     challenges: list[str] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -84,6 +89,7 @@ class Settings(TlsService):
     devices: list[Name] | None = None  # None: every device that a confidential client asserts may ask
     session_ttl_s: int = Field(600, ge=1, le=3600)
     pin_ttl_s: int = Field(600, ge=1, le=3600)
+    pin_in_advance_ttl_s: int = Field(86400, ge=1, le=30 * 86400)
     code_ttl_s: int = Field(60, ge=1, le=600)  # RFC 6749, section 4.1.2: at most ten minutes
     access_token_ttl_s: int = Field(300, ge=1, le=3600)
     refresh_token_ttl_s: int = Field(30 * 86400, ge=1)

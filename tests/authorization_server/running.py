@@ -79,7 +79,7 @@ class Files:
     def admin_token(self) -> str:
         return (self.state / "admin_token").read_text()
 
-    def admin(self, name: str, **body: str) -> Any:
+    def admin(self, name: str, **body: Any) -> Any:
         """The JSON answer of an admin call: `admin("pin", device=...)`, `admin("waiting")`."""
         headers = {"Authorization": f"Bearer {self.admin_token}"}
         if body:

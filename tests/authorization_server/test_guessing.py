@@ -10,6 +10,7 @@ import pytest
 
 from host_sim.authorization_server.challenge_endpoint import MAX_CLAIMED_SESSIONS
 from host_sim.authorization_server.storage import MAX_TRIES, Session, Storage
+from host_sim.authorization_server.storage.proving import DAY_S, MAX_FAILURES_A_DAY
 from tests.authorization_server import running
 from tests.authorization_server.parties import Party, wrong_pin
 from tests.requirements import proves
@@ -143,11 +144,63 @@ def test_an_attempt_is_counted_atomically_whoever_comes_at_once(tmp_path):
         with storages[number % 4].transaction() as transaction:
             return transaction.charge_attempt("s")
 
+    def guess_at_account(number: int) -> bool:
+        with storages[number % 4].transaction() as transaction:
+            return transaction.charge_subject(b"account", True, 0)
+
     with ThreadPoolExecutor(50) as pool:
         left = list(pool.map(guess, range(50)))
+        compared = list(pool.map(guess_at_account, range(50)))
     assert sorted(count for count in left if count is not None) == list(range(MAX_TRIES))
+    assert compared.count(True) == MAX_FAILURES_A_DAY
     for storage in storages:
         storage.close()
+
+
+@proves("PROTOCOL-5-q")
+def test_twenty_failures_a_day_limit_a_device_though_a_person_issues_again_and_again(server):
+    party = Party(server)
+    for _ in range(4):
+        party.start()
+        pin = server.issue_pin(party.device)
+        for _ in range(5):
+            party.follow(pin=wrong_pin(pin))
+    assert server.admin("pin", device=party.device)["error"] == "limited"
+    assert party.start().json()["reason"] == "locked"
+    assert server.admin("unlock", device=party.device)["unlocked"]
+    party.start()
+    assert party.follow(pin=server.issue_pin(party.device)).status_code == 200
+
+
+@proves("PROTOCOL-5-q")
+def test_a_hundred_failures_in_a_row_stay_until_a_person_acts_and_a_passed_session_ends_the_row(tmp_path):
+    storage = Storage(tmp_path / "state.sqlite")
+    with storage.transaction() as transaction:
+
+        def guesses_of_day(day: int, guesses: int = 30) -> int:
+            return sum(transaction.charge_subject(b"a", True, day * DAY_S) for _ in range(guesses))
+
+        assert [guesses_of_day(day) for day in range(1, 4)] == [20, 20, 20]
+        transaction.end_failures_in_a_row(b"a")
+        assert [guesses_of_day(day) for day in range(4, 12)] == [20, 20, 20, 20, 20, 0, 0, 0]
+        transaction.prune(100 * DAY_S)
+        assert transaction.is_limited(b"a", 100 * DAY_S)
+        assert transaction.forget_failures(b"a")
+        assert guesses_of_day(100) == 20
+    storage.close()
+
+
+def test_what_is_given_back_counts_nowhere_and_a_day_ends(tmp_path):
+    storage = Storage(tmp_path / "state.sqlite")
+    with storage.transaction() as transaction:
+        for _ in range(200):
+            assert transaction.charge_subject(b"a", True, 1)
+            transaction.give_back_subject(b"a")
+        for _ in range(20):
+            assert transaction.charge_subject(b"a", False, 1)
+        assert transaction.is_limited(b"a", DAY_S)
+        assert not transaction.is_limited(b"a", DAY_S + 1)
+    storage.close()
 
 
 def _shape(response) -> tuple:

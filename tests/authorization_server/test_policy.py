@@ -6,7 +6,10 @@ Not the challenges themselves.
 import json
 import re
 
-from host_sim.authorization_server import challenge_endpoint
+import pytest
+
+from host_sim.authorization_server import challenge_endpoint, policy
+from host_sim.authorization_server.settings import PolicyRule
 from tests.authorization_server import running
 from tests.authorization_server.parties import Party
 from tests.requirements import proves
@@ -33,6 +36,33 @@ def test_the_first_rule_that_fits_decides_and_without_one_nobody_is_let_in(tmp_p
         assert Party(server).start(scope="led:read led:write").status_code == 403
         refused = Party(server).start(scope="led:read")
         assert (refused.status_code, refused.json()["error"]) == (400, "access_denied")
+
+
+RULES = [
+    PolicyRule(scope="door:open", challenges=["pin", "pin"], acr="two"),
+    PolicyRule(device="shop-*", challenges=["pin"], acr="shop"),
+    PolicyRule(scope="led:write", challenges=["pin"], acr="one"),
+    PolicyRule(scope="led:read", challenges=["pin"]),
+    PolicyRule(scope="led:read", challenges=["pin", "pin"], acr="two"),
+]
+
+
+@pytest.mark.parametrize(
+    ("scope", "device", "acr_values", "decides"),
+    [
+        ("door:open led:write", "lp-1", "", 0),
+        ("led:write", "shop-7", "", 1),
+        ("led:write", "workshop-7", "", 2),
+        ("led:read", "lp-1", "", 3),
+        ("led:read", "lp-1", "two", 4),
+        ("led:read led:write", "lp-1", "nowhere two one", 4),  # best liked first
+        ("led:write", "lp-1", "two", 2),  # nothing that fits leads there
+        ("led:erase", "shop-1", "one", 1),
+        ("led:erase", "lp-1", "one", None),
+    ],
+)
+def test_scope_device_and_acr_values_choose_the_rule(scope, device, acr_values, decides):
+    assert policy.choose(RULES, scope, device, acr_values) is (None if decides is None else RULES[decides])
 
 
 @proves("FIPA-5.2-a")

@@ -8,9 +8,10 @@ from types import ModuleType
 from host_sim.authorization_server.challenges import pin
 
 # A challenge is a module with
-#   NAME     as the policy in as.toml says it
-#   MESSAGE  one line for the person who is asked (at most 160 bytes)
-#   INPUTS   what a keypad, a telephone or a terminal needs to ask: [{name, kind, min, max, check, label}]
-#   judge(transaction, keys, session, answers, now_s) -> Outcome, doing the same work whatever comes out
-#   expires(transaction, session) -> epoch seconds until which an answer can be right, or None
-ALL: dict[str, ModuleType] = {pin.NAME: pin}
+#   NAME            as the policy in as.toml says it
+#   names(settings) every input that it may ever ask for
+#   begin(at)       what must be there before it is asked
+#   ask(at)         -> Asked
+#   judge(at, answers) -> Verdict, doing the same work whatever comes out
+#   void(at)        the session is locked: what was issued for it is worth nothing any more
+ALL: dict[str, ModuleType] = {module.NAME: module for module in (pin,)}

@@ -1,4 +1,4 @@
-"""The PIN that a person issues at the console for one waiting device: 8 random digits and a Damm check digit.
+"""The PIN that a person issues at the console for one device: 8 random digits and a Damm check digit.
 
 Not for counting: the endpoint charges an attempt before `judge` compares. A PIN is known for as long as it takes to show it.
 """
@@ -6,44 +6,84 @@ Not for counting: the endpoint charges an attempt before `judge` compares. A PIN
 import hmac
 import secrets
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from host_sim.authorization_server.challenges.outcome import Outcome
+from host_sim.authorization_server.challenges.contract import NOBODY, Asked, At, Outcome, Verdict
 from host_sim.authorization_server.keys import Keys
 from host_sim.authorization_server.storage import Pin, Session, Transaction
 from latchpin.wire.check_digit import damm
 
+if TYPE_CHECKING:
+    from host_sim.authorization_server.settings import Settings
+
 NAME = "pin"
 DIGITS = 8
-MESSAGE = "Ask for a PIN for this device"
-INPUTS = [{"name": NAME, "kind": "digits", "min": DIGITS + 1, "max": DIGITS + 1, "check": "damm", "label": "PIN"}]
 
+_MESSAGE = "Ask for a PIN for this device"
+_INPUTS = [{"name": NAME, "kind": "digits", "min": DIGITS + 1, "max": DIGITS + 1, "check": "damm", "label": "PIN"}]
 _NOTHING_ISSUED = bytes(32)  # no keyed hash is ever compared equal to it: `judge` asks for a row as well
 
 
-def issue(transaction: Transaction, keys: Keys, session: Session, expires: int) -> str:
-    """A new PIN for this session, good until `expires`; an older one is void. Its keyed hash is all that stays."""
+def issue(transaction: Transaction, keys: Keys, holder: str, device: str, expires: int, account: str | None = None) -> str:
+    """A new PIN, good until `expires`; an older one of this holder is void. Its keyed hash is all that stays.
+
+    holder: the id of the session that it is for, or in_advance(device). account: who issues it.
+    """
     digits = "".join(secrets.choice("0123456789") for _ in range(DIGITS))
     pin = digits + damm(digits)
-    transaction.set_pin(Pin(session.id, _digest(keys, session, pin), expires))
+    transaction.set_pin(Pin(holder, _digest(keys, holder, device, pin), expires, account))
     return pin
 
 
-def judge(transaction: Transaction, keys: Keys, session: Session, answers: Mapping[str, str], now_s: int) -> Outcome:
-    """Compares in constant time, and does the same work where no PIN was issued."""
-    issued = transaction.pin(session.id)
-    equal = hmac.compare_digest(_digest(keys, session, answers.get("pin", "")), issued.digest if issued else _NOTHING_ISSUED)
-    if issued and now_s >= issued.expires:
-        return Outcome.EXPIRED
-    if issued and equal:
-        transaction.void_pin(session.id)
-        return Outcome.RIGHT
-    return Outcome.WRONG
+def in_advance(device: str) -> str:
+    """The holder of a PIN for the first session in which this device asks."""
+    return "device/" + device
 
 
 def expires(transaction: Transaction, session: Session) -> int | None:
-    issued = transaction.pin(session.id)
-    return issued.expires if issued else None
+    """Until when the PIN of this session is good; None where none was issued."""
+    issued = [pin for pin in map(transaction.pin, _holders(session, True)) if pin]
+    return max((pin.expires for pin in issued), default=None)
 
 
-def _digest(keys: Keys, session: Session, pin: str) -> bytes:
-    return keys.keyed_hash("pin", session.id, session.device, pin)
+def names(settings: "Settings") -> set[str]:
+    return {NAME}
+
+
+def begin(at: At) -> None:
+    pass
+
+
+def ask(at: At) -> Asked:
+    return Asked(_INPUTS, _MESSAGE, expires(at.transaction, at.session) if at.session.asserted else None)
+
+
+def judge(at: At, answers: Mapping[str, str]) -> Verdict:
+    """Compares in constant time, and does the same work where no PIN was issued."""
+    verdict = Verdict(Outcome.WRONG)
+    for holder in _holders(at.session, at.live):
+        issued = at.transaction.pin(holder)
+        digest = _digest(at.keys, holder, at.session.device, answers.get(NAME, ""))
+        equal = hmac.compare_digest(digest, issued.digest if issued else _NOTHING_ISSUED)
+        if issued and at.now_s >= issued.expires:
+            verdict = Verdict(Outcome.EXPIRED)
+        elif issued and equal:
+            void(at)
+            return Verdict(Outcome.RIGHT, issued.account)
+        elif issued:
+            verdict = Verdict(Outcome.WRONG)
+    return verdict
+
+
+def void(at: At) -> None:
+    for holder in _holders(at.session, at.live):
+        at.transaction.void_pin(holder)
+
+
+def _holders(session: Session, live: bool) -> tuple[str, str]:
+    # What a public client claims as its device is vouched for by nobody, so a PIN for that device is not for it.
+    return session.id if live else NOBODY, in_advance(session.device) if live and session.asserted else NOBODY
+
+
+def _digest(keys: Keys, holder: str, device: str, pin: str) -> bytes:
+    return keys.keyed_hash("pin", holder, device, pin)

@@ -1,6 +1,6 @@
 """The file: SQLite in WAL mode, its migrations, and one transaction at a time.
 
-Not for statements: pairing.py, grants.py, people.py.
+Not for statements: pairing.py, proving.py, grants.py.
 """
 
 import sqlite3
@@ -12,19 +12,23 @@ from pathlib import Path
 from broker_bridge.configuration import ConfigurationError
 from host_sim.authorization_server.storage.grants import MEMORY_S, Grants
 from host_sim.authorization_server.storage.pairing import Pairing
+from host_sim.authorization_server.storage.proving import DAY_S, MAX_FAILURES_IN_A_ROW, Proving
 from host_sim.authorization_server.storage.schema import MIGRATIONS
 
 _PRUNE_EVERY_S = 30
 
 
-class Transaction(Pairing, Grants):
+class Transaction(Pairing, Proving, Grants):
     """What can be read and written while one transaction is open. Times are epoch seconds."""
 
     def prune(self, now: int) -> None:
         """Forgets what nobody can use or abuse any more."""
         self._execute("DELETE FROM proofs WHERE expires <= ?", (now,))
-        self._execute("DELETE FROM pins WHERE session IN (SELECT id FROM sessions WHERE expires <= ?)", (now,))
+        self._execute("DELETE FROM pins WHERE expires <= ?", (now - DAY_S,))  # until then it is "expired" and not "wrong"
         self._execute("DELETE FROM sessions WHERE expires <= ?", (now,))
+        # Who exists is remembered for longer: not one failure a day, for ever, stays below the limit of failures in a row.
+        stale = "since <= ? AND known = 0 OR since <= ? AND in_a_row < ?"
+        self._execute(f"DELETE FROM failures WHERE {stale}", (now - DAY_S, now - 30 * DAY_S, MAX_FAILURES_IN_A_ROW))  # noqa: S608
         self._execute("DELETE FROM codes WHERE expires <= ?", (now - MEMORY_S,))
         self._execute("DELETE FROM refresh_tokens WHERE expires <= ?", (now,))
         self._execute("DELETE FROM families WHERE expires <= ?", (now,))

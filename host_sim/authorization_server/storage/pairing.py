@@ -1,9 +1,9 @@
-"""Who asks and how far they got: proofs, devices, challenge sessions, PINs.
+"""Who asks and how far they got: proofs, devices, challenge sessions.
 
-Not for what is granted in the end: grants.py.
+Not for what they answer (proving.py), nor for what is granted in the end (grants.py).
 """
 
-from host_sim.authorization_server.storage.rows import MAX_TRIES, Device, Pin, Session
+from host_sim.authorization_server.storage.rows import MAX_TRIES, Device, Session
 from host_sim.authorization_server.storage.tables import Tables
 
 MAX_REQUESTS = 200  # of one session in its life: FiPA-04, section 9.3
@@ -18,8 +18,9 @@ class Pairing(Tables):
 
     # Devices
 
-    def see_device(self, device: str, client_id: str, now: int) -> Device:
-        """The device as it stands, from now on known as seen now."""
+    def see_device(self, device: str, client_id: str, now: int, known: bool = True) -> Device:
+        """The device as it stands, from now on known as seen now; one that is not `known` costs as much and leaves no trace."""
+        self._execute("SAVEPOINT seen")
         self._execute(
             "INSERT INTO devices VALUES (?, ?, ?, ?, NULL) ON CONFLICT (device) DO UPDATE SET last_seen = excluded.last_seen,"
             " client_id = excluded.client_id",
@@ -27,6 +28,9 @@ class Pairing(Tables):
         )
         found = self._one(Device, "device = ?", device)
         assert found is not None
+        if not known:
+            self._execute("ROLLBACK TO seen")
+        self._execute("RELEASE seen")
         return found
 
     def devices(self) -> list[Device]:
@@ -80,16 +84,12 @@ class Pairing(Tables):
             == 1
         )
 
-    def charge_attempt(self, session: str) -> int | None:
-        """Counts one answer before anybody compares it: how many tries are left after it, or None when none was left."""
-        charged = self._execute("UPDATE sessions SET tries = tries + 1 WHERE id = ? AND tries < ?", (session, MAX_TRIES)).rowcount
-        if not charged:
-            return None
-        return MAX_TRIES - self._execute("SELECT tries FROM sessions WHERE id = ?", (session,)).fetchone()[0]
-
-    def pass_step(self, session: str, expires: int) -> None:
-        """A right answer: on to the next challenge, and the try that it took is given back."""
-        self._execute("UPDATE sessions SET step = step + 1, tries = tries - 1, expires = ? WHERE id = ?", (expires, session))
+    def pass_step(self, session: str, account: str | None, expires: int) -> None:
+        """On to the next challenge. account: who is known from now on, if the session did not know before."""
+        self._execute(
+            "UPDATE sessions SET step = step + 1, account = COALESCE(account, ?), expires = ? WHERE id = ?",
+            (account, expires, session),
+        )
 
     def prolong(self, session: str, expires: int) -> None:
         self._execute("UPDATE sessions SET expires = MAX(expires, ?) WHERE id = ?", (expires, session))
@@ -104,14 +104,3 @@ class Pairing(Tables):
         return self._execute(
             "SELECT COUNT(*) FROM sessions WHERE client_id = ? AND asserted = 0 AND expires > ?", (client_id, now)
         ).fetchone()[0]
-
-    # PINs
-
-    def set_pin(self, pin: Pin) -> None:
-        self._insert(pin, "REPLACE")
-
-    def pin(self, session: str) -> Pin | None:
-        return self._one(Pin, "session = ?", session)
-
-    def void_pin(self, session: str) -> None:
-        self._execute("DELETE FROM pins WHERE session = ?", (session,))

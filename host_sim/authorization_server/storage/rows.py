@@ -30,6 +30,8 @@ class Session:
     expires: int
     handle: bytes
     handle_before: bytes | None
+    account: str | None = None  # who issued the PIN or approved: the owner of what comes of it
+    acr: str | None = None  # what passing it is worth (RFC 9470)
 
     @property
     def asking(self) -> str | None:
@@ -44,9 +46,10 @@ class Session:
 
 @dataclass(frozen=True)
 class Pin:
-    session: str
+    holder: str
     digest: bytes
     expires: int
+    account: str | None = None  # who issued it
 
 
 @dataclass(frozen=True)

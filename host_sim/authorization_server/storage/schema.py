@@ -39,4 +39,14 @@ MIGRATIONS = (
     ALTER TABLE refresh_tokens ADD COLUMN predecessor BLOB;
     CREATE INDEX sessions_by_code_challenge ON sessions (code_challenge)
     """,
+    """
+    ALTER TABLE pins RENAME COLUMN session TO holder;
+    ALTER TABLE pins ADD COLUMN account TEXT;
+    ALTER TABLE sessions ADD COLUMN account TEXT;
+    ALTER TABLE sessions ADD COLUMN acr TEXT;
+    CREATE TABLE failures (
+        subject BLOB PRIMARY KEY, since INTEGER NOT NULL, today INTEGER NOT NULL, in_a_row INTEGER NOT NULL,
+        known INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
 )

@@ -1,0 +1,57 @@
+"""What every challenge is given, and what it gives back.
+
+Not for any one of them: those stand beside this file, one file each.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from host_sim.authorization_server.keys import Keys
+from host_sim.authorization_server.storage import Session, Transaction
+
+if TYPE_CHECKING:
+    from host_sim.authorization_server.settings import Settings
+
+NOBODY = "-"  # no session, device or account is called so: looked up where nothing can be right
+
+
+class Outcome(StrEnum):
+    RIGHT = "right"
+    WRONG = "wrong_answer"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True)
+class At:
+    """Where a session stands. Not `live`: the same work is done, and nothing can be right."""
+
+    transaction: Transaction
+    keys: Keys
+    settings: "Settings"
+    session: Session
+    now_s: int
+    live: bool = True
+
+    def dead(self) -> "At":
+        return replace(self, live=False)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person is asked: `inputs` as a keypad, a telephone or a terminal asks for them, and `message` in one line.
+
+    expires: until when an answer can be right (epoch seconds), where that is sooner than the session's end.
+    """
+
+    inputs: list[dict[str, Any]]
+    message: str  # at most 160 bytes
+    expires: int | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`account`: who acted or was proved, where the challenge knows it."""
+
+    outcome: Outcome
+    account: str | None = None

@@ -1,0 +1,67 @@
+"""What is proved with and what guessing costs: PINs, and failures by device and account.
+
+Not for sessions: pairing.py.
+"""
+
+from host_sim.authorization_server.storage.rows import MAX_TRIES, Pin
+from host_sim.authorization_server.storage.tables import Tables
+
+DAY_S = 86400
+MAX_FAILURES_A_DAY = 20  # of one device, or one account
+MAX_FAILURES_IN_A_ROW = 100  # then only a person helps
+
+
+class Proving(Tables):
+    # PINs
+
+    def set_pin(self, pin: Pin) -> None:
+        self._insert(pin, "REPLACE")
+
+    def pin(self, holder: str) -> Pin | None:
+        return self._one(Pin, "holder = ?", holder)
+
+    def void_pin(self, holder: str) -> None:
+        self._execute("DELETE FROM pins WHERE holder = ?", (holder,))
+
+    # Attempts
+
+    def charge_attempt(self, session: str) -> int | None:
+        """Counts one answer before anybody compares it: how many tries are left after it, or None when none was left."""
+        charged = self._execute("UPDATE sessions SET tries = tries + 1 WHERE id = ? AND tries < ?", (session, MAX_TRIES)).rowcount
+        tries = self._execute("SELECT tries FROM sessions WHERE id = ?", (session,)).fetchone()[0]
+        return MAX_TRIES - tries if charged else None
+
+    def give_back_attempt(self, session: str) -> None:
+        self._execute("UPDATE sessions SET tries = tries - 1 WHERE id = ?", (session,))
+
+    def charge_subject(self, subject: bytes, known: bool, now: int) -> bool:
+        """Counts one answer of a device or account, given as keyed hash. False: it may not be compared any more."""
+        values = {"subject": subject, "known": known, "now": now, "day": DAY_S}
+        values |= {"today": MAX_FAILURES_A_DAY, "row": MAX_FAILURES_IN_A_ROW}
+        today, in_a_row = self._execute(
+            "INSERT INTO failures VALUES (:subject, :now, 1, 1, :known) ON CONFLICT (subject) DO UPDATE SET"
+            # What may not be compared is no failure in a row, or whoever hammers would lock an account within minutes.
+            " in_a_row = MIN(in_a_row + (today < :today OR since <= :now - :day), :row + 1),"
+            " today = 1 + today * (since > :now - :day), since = IIF(since > :now - :day, since, :now),"
+            " known = MAX(known, excluded.known) RETURNING today, in_a_row",
+            values,
+        ).fetchone()
+        return today <= MAX_FAILURES_A_DAY and in_a_row <= MAX_FAILURES_IN_A_ROW
+
+    def give_back_subject(self, subject: bytes) -> None:
+        self._execute(
+            "UPDATE failures SET today = MAX(today - 1, 0), in_a_row = MAX(in_a_row - 1, 0) WHERE subject = ?", (subject,)
+        )
+
+    def end_failures_in_a_row(self, subject: bytes) -> None:
+        self._execute("UPDATE failures SET in_a_row = 0 WHERE subject = ?", (subject,))
+
+    def is_limited(self, subject: bytes, now: int) -> bool:
+        found = self._execute(
+            "SELECT 1 FROM failures WHERE subject = ? AND (in_a_row >= ? OR (today >= ? AND since > ?))",
+            (subject, MAX_FAILURES_IN_A_ROW, MAX_FAILURES_A_DAY, now - DAY_S),
+        )
+        return found.fetchone() is not None
+
+    def forget_failures(self, subject: bytes) -> bool:
+        return self._execute("DELETE FROM failures WHERE subject = ?", (subject,)).rowcount > 0
