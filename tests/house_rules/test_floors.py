@@ -31,6 +31,7 @@ ON_THE_CHIP = {
     "binascii",
     "cryptolib",
     "errno",
+    "framebuf",
     "gc",
     "hashlib",
     "io",
