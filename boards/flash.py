@@ -12,22 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from boards import package
-from boards.serial_board import BoardError, SerialBoard
+from boards import firmware, package
+from boards.serial_board import BoardError, NoAnswer, SerialBoard
 from broker_bridge.registry import Registry, RegistryError, hash_mqtt_password
 
 _BRIDGE = re.compile(r"([0-9]{1,3})[: ]\s*([0-9a-fA-F]{128})\b")
 
 EPILOG = """\
-First MicroPython itself, once per board (the file from micropython.org for your chip, the offset from boards/NAME/board.json):
+It can be given again at any time: only what differs is sent, and the key that the board has made stays.
 
-  esptool --port PORT erase-flash
-  esptool --port PORT write-flash OFFSET FIRMWARE.bin
-
-Then, as often as you like (only what differs is copied; the key that the board has made stays):
-
-  latchpin bridge key --out bridge.key                 (once, beside the bridge; prints the line for --bridge-key)
-  latchpin flash --board ESP32_SERIAL --port /dev/ttyUSB0 --settings settings.json --bridge-key 2:04c1... --registry devices.toml
+  latchpin bridge key --out bridge.key > bridge.pub    (once, beside the bridge; the line is for --bridge-key)
+  latchpin flash --board ESP32_SERIAL --port /dev/ttyUSB0 --firmware ESP32_GENERIC.bin \\
+      --settings settings.json --bridge-key @bridge.pub --registry devices.toml
 
 boards/README.md tells the whole way and shows a settings.json.
 """
@@ -53,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("--board", required=True, metavar="NAME", help=f"one of {', '.join(package.names())}")
     parser.add_argument("--port", required=True, help="the serial port, say /dev/ttyUSB0, COM5 or rfc2217://rack:4000")
+    parser.add_argument(
+        "--firmware",
+        metavar="FILE|URL",
+        help="first write MicroPython: the .bin from micropython.org for this chip, or its https URL; files on the board stay",
+    )
+    parser.add_argument("--firmware-sha256", metavar="HEX", help="the SHA-256 that the firmware must have (a URL wants it)")
+    parser.add_argument("--erase", action="store_true", help="erase all first, key and tokens too (with --firmware)")
     parser.add_argument(
         "--settings",
         type=Path,
@@ -95,9 +98,13 @@ def flash(args: argparse.Namespace, say: Say) -> Enrolment:
     bridges = [parse_bridge_key(text) for text in (args.bridge_key, args.next_bridge_key) if text is not None]
     if args.next_bridge_key is not None and args.bridge_key is None:
         raise BoardError("--next-bridge-key comes second: give --bridge-key too")
-    if args.update and (args.device or bridges or settings):
-        raise BoardError("--update keeps identity and settings: leave --device, --bridge-key and --settings out")
-    with SerialBoard(args.port) as board:
+    if args.update and (args.device or bridges or settings or args.erase):
+        raise BoardError("--update keeps identity and settings: leave --device, --bridge-key, --settings and --erase out")
+    if args.firmware is not None:
+        _write_firmware(args, say)
+    elif args.erase or args.firmware_sha256:
+        raise BoardError("--erase and --firmware-sha256 come with --firmware FILE")
+    with SerialBoard(args.port, patience=6 if args.firmware else 2) as board:
         say(f"connected: {board.check()}")
         if args.update:
             say(f"updating {_what_is_there(board)}")
@@ -124,6 +131,25 @@ def parse_bridge_key(text: str) -> tuple[int, str]:
     if found is None or not int(found[1]) < 256:
         raise BoardError("--bridge-key: KID:PUBLIC with 128 hexadecimal digits, as `latchpin bridge key` prints it")
     return int(found[1]), found[2].lower()
+
+
+def _write_firmware(args: argparse.Namespace, say: Say) -> None:
+    image = firmware.load(args.firmware, args.firmware_sha256)
+    mcu = package.board_json(args.board)["mcu"]
+    firmware.check(image, mcu)
+    if not args.erase and _runs(args.port, image):
+        say("firmware: this one is on the board already")
+    else:
+        firmware.write(args.port, mcu, image, args.erase, say)
+
+
+def _runs(port: str, image: bytes) -> bool:
+    # Version and machine of a MicroPython stand in its image as they stand in its banner. An empty chip does not answer.
+    try:
+        with SerialBoard(port, patience=1) as board:
+            return all(text.encode() in image for text in board.banner())
+    except NoAnswer:
+        return False
 
 
 _VERSION = """

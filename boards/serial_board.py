@@ -30,14 +30,20 @@ class BoardError(Exception):
     """What cannot go on; the text names the next step and holds no secret."""
 
 
+class NoAnswer(BoardError):
+    """The port is there, and no MicroPython behind it."""
+
+
 class SerialBoard:
     """A board at its raw REPL, freshly restarted, until the end of `with`: then it starts its main.py, whatever happened here.
 
-    Raises BoardError, where another program has the port, nobody answers, the cable comes off.
+    patience: how often it is asked, about 10 s each time. Raises BoardError, where another program has the port, nobody answers
+    (NoAnswer), the cable comes off.
     """
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, patience: int = 2) -> None:
         self.port = port
+        self._patience = patience
         try:
             # A link in /dev/serial/by-id is followed: mpremote knows a pseudo-terminal by its name only.
             self._transport = transport_serial.SerialTransport(os.path.realpath(port) if "://" not in port else port, timeout=5)
@@ -45,23 +51,19 @@ class SerialBoard:
             raise BoardError(f"{port}: {_why_not(port)}") from None
 
     def __enter__(self) -> "SerialBoard":
-        for attempt in (1, 2):
+        for _ in range(self._patience):
             try:
                 self._transport.enter_raw_repl()
                 return self
             except TransportError:
-                if attempt == 2:
-                    self._transport.serial.close()
-                    raise BoardError(
-                        f"{self.port}: no MicroPython answers: is it flashed (see --help), is it the right port, does a terminal "
-                        "or another program still hold it?"
-                    ) from None
+                continue
             except BaseException as error:
                 self._transport.serial.close()
                 if isinstance(error, OSError):
                     raise self._lost(error) from None
                 raise
-        raise AssertionError
+        self._transport.serial.close()
+        raise NoAnswer(f"{self.port}: no MicroPython answers: give --firmware if the chip is empty; is it the right port?")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         try:
@@ -119,6 +121,11 @@ class SerialBoard:
         if mpy != MPY_FORMAT:
             raise BoardError("the board reads another .mpy format than mpy-cross writes: add --source")
         return f"MicroPython {'.'.join(map(str, version))} on {machine}"
+
+    def banner(self) -> tuple[str, str]:
+        """Version and machine, as the REPL shows them: ("v1.28.0 on 2026-04-06", "Generic ESP32 module with ESP32")."""
+        found: Any = self._transport.eval("(__import__('sys').version, __import__('sys').implementation._machine)")
+        return found[0].partition("MicroPython ")[2], found[1]
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file; None where there is none."""
