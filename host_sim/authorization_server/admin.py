@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from broker_bridge import logs
 from host_sim.authorization_server import attempts
+from host_sim.authorization_server.audit import audit
 from host_sim.authorization_server.challenges import pin
 from host_sim.authorization_server.responses import answer
 from host_sim.authorization_server.services import Services
@@ -66,6 +67,7 @@ def issue_pin(services: Services, device: str, binding_word: str | None = None) 
         issued = pin.issue(transaction, services.keys, session.id, session.device, now_s + ttl_s)
         # Whoever types it too late shall hear "expired", so the session outlives its PIN.
         transaction.prolong(session.id, now_s + ttl_s + services.settings.session_ttl_s)
+        audit(transaction, None, "pin_issued", session.device, now_s)
     logs.line("pin_issued", client=session.client_id, device=session.device, session=session.id)
     return {"device": device, "pin": issued, "expires_in": ttl_s, "binding_word": session.binding_word}
 
@@ -86,16 +88,19 @@ def issue_pin_in_advance(services: Services, device: str) -> dict[str, Any]:
         _refuse_limited(services, transaction, device, now_s)
         transaction.unlock(device, now_s)
         issued = pin.issue(transaction, services.keys, pin.in_advance(device), device, now_s + ttl_s)
+        audit(transaction, None, "pin_issued", device, now_s)
     logs.line("pin_issued", device=device, in_advance=True)
     return {"device": device, "pin": issued, "expires_in": ttl_s, "binding_word": None}
 
 
 def unlock(services: Services, device: str) -> dict[str, Any]:
     """The device may answer again; what PIN it had is void all the same. Raises AdminError: not_locked."""
+    now_s = services.now_s()
     with services.storage.transaction() as transaction:
         failures = attempts.forget(transaction, services.keys, device=device)
-        if not transaction.unlock(device, services.now_s()) and not failures:
+        if not transaction.unlock(device, now_s) and not failures:
             raise AdminError(404, "not_locked", "no device of that id is locked: look at the list of devices")
+        audit(transaction, None, "unlocked", device, now_s)
     logs.line("unlocked", device=device)
     return {"device": device, "unlocked": True}
 

@@ -22,6 +22,9 @@ from broker_bridge import logs
 from host_sim.authorization_server import forms, metadata
 from host_sim.authorization_server.admin import AdminEndpoint
 from host_sim.authorization_server.challenge_endpoint import ChallengeEndpoint
+from host_sim.authorization_server.console import account_pages, device_pages
+from host_sim.authorization_server.console.page import on_refused, static_files
+from host_sim.authorization_server.console.refused import Refused
 from host_sim.authorization_server.forms import Posted
 from host_sim.authorization_server.oauth_core import Core
 from host_sim.authorization_server.responses import answer, refusal
@@ -51,11 +54,16 @@ def build(services: Services) -> ASGIApp:
         _admin(under, "devices", admin, "GET"),
         _admin(under, "pin", admin, "POST"),
         _admin(under, "unlock", admin, "POST"),
+        *account_pages.routes(under),
+        *device_pages.routes(under),
+        static_files(under),
         Route(under + "/livez", lambda request: answer(200, {"status": "alive"})),
         Route(under + "/readyz", _readyz(services)),
     ]
-    handlers = {OAuth2Error: _refused, HTTPException: _http_error, Exception: _failed}
-    return _EveryResponse(Starlette(routes=routes, exception_handlers=handlers), services)  # type: ignore[arg-type]
+    handlers = {OAuth2Error: _refused, Refused: on_refused, HTTPException: _http_error, Exception: _failed}
+    app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+    app.state.services = services
+    return _EveryResponse(app, services)
 
 
 def _form(path: str, endpoint: FormEndpoint) -> Route:

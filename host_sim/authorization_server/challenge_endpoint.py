@@ -19,7 +19,8 @@ from authlib.oauth2.rfc6749 import (
 from starlette.responses import JSONResponse
 
 from broker_bridge import logs
-from host_sim.authorization_server import attempts, binding_words, challenges, dpop, policy
+from host_sim.authorization_server import attempts, binding_words, challenges, dpop, ownership, policy
+from host_sim.authorization_server.audit import audit_lock
 from host_sim.authorization_server.challenges.contract import NOBODY, At, Outcome
 from host_sim.authorization_server.clients import Client, UnknownClient
 from host_sim.authorization_server.dpop import Proof
@@ -219,7 +220,9 @@ class ChallengeEndpoint:
             return self._pass(transaction, posted, session, auth_session, verdict.account, now_s)
         spent = not attempt.tries_left
         challenge.void(at if spent else at.dead())
-        transaction.lock_device(session.device if spent and session.asserted and not session.decoy else NOBODY, now_s)
+        to_lock = session.device if spent and session.asserted and not session.decoy else NOBODY
+        audit_lock(transaction, to_lock, now_s)
+        transaction.lock_device(to_lock, now_s)
         locked = spent or attempt.limited
         reason = "unknown_device" if session.decoy else "locked" if locked else verdict.outcome.value
         session = _again(transaction, session)
@@ -281,6 +284,7 @@ class ChallengeEndpoint:
 
     def _code(self, transaction: Transaction, posted: Posted, session: Session, auth_session: str, now_s: int) -> JSONResponse:
         """FiPA-04, section 5.2.1. An older code of this session, and what came of it, ends here."""
+        subject = ownership.settle(transaction, session, now_s)
         transaction.revoke_session_codes(session.id, now_s)
         code = secrets.token_urlsafe(32)
         transaction.add_code(
@@ -288,7 +292,7 @@ class ChallengeEndpoint:
                 digest=self._keys.keyed_hash("code", code),
                 session=session.id,
                 client_id=session.client_id,
-                subject=session.device,
+                subject=subject,
                 device=session.device if session.asserted else None,
                 scope=session.scope,
                 resource=session.resource,

@@ -1,9 +1,10 @@
-"""`latchpin as serve|pin issue|device list|client list|key rotate|key list`.
+"""`latchpin as serve|user add|pin issue|device list|client list|key rotate|key list`.
 
 Not for work: here are only words in and words out, and the life of the process.
 """
 
 import argparse
+import getpass
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from broker_bridge.configuration import ConfigurationError
 from host_sim import https_service
 from host_sim.authorization_server import admin, app
+from host_sim.authorization_server.accounts import AccountError
 from host_sim.authorization_server.clients import Clients
 from host_sim.authorization_server.services import Services, open_services
 from host_sim.authorization_server.settings import Settings, load
@@ -39,8 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("LATCHPIN_AS_CONFIG", "as.toml"),
         help="the configuration (default: $LATCHPIN_AS_CONFIG, or as.toml here)",
     )
-    commands = parser.add_subparsers(dest="as_command", required=True, metavar="serve|pin|device|client|key")
+    commands = parser.add_subparsers(dest="as_command", required=True, metavar="serve|user|pin|device|client|key")
     commands.add_parser("serve", help="start the authorization server", parents=[common], epilog=_EPILOG, formatter_class=raw)
+
+    users = commands.add_parser("user", help="give a person an account").add_subparsers(
+        dest="as_action", required=True, metavar="add"
+    )
+    add = users.add_parser("add", help="give a person an account; asks for the password", parents=[common])
+    add.add_argument("name", metavar="NAME", help="what they sign in with: letters, digits and . _ + @ -")
+    add.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="take the password from the first line of this file (- is stdin)"
+    )
 
     pins = commands.add_parser("pin", help="issue a PIN for a waiting device").add_subparsers(
         dest="as_action", required=True, metavar="issue"
@@ -93,10 +104,12 @@ def run(args: argparse.Namespace) -> int:
         try:
             if args.as_command == "key":
                 return _rotate_key(services, args.after) if args.as_action == "rotate" else _list_keys(services)
+            if args.as_command == "user":
+                return _add_user(services, args.name, args.password_file)
             return _issue_pin(services, args) if args.as_command == "pin" else _list_devices(services)
         finally:
             services.storage.close()
-    except admin.AdminError as error:
+    except (admin.AdminError, AccountError) as error:
         print(f"latchpin as: {error}", file=sys.stderr)
         return 1
     except ConfigurationError as error:
@@ -114,6 +127,28 @@ def _serve(settings: Settings) -> int:
     finally:
         services.storage.close()
     return 0
+
+
+def _add_user(services: Services, name: str, password_file: Path | None) -> int:
+    account = services.accounts.create(name, _password(password_file))
+    print(f"{account.name} may sign in at {services.settings.endpoint('')}")
+    return 0
+
+
+def _password(file: Path | None) -> str:
+    """From the first line of a file, or asked for twice at the terminal; never from the command line, which others can see."""
+    if file is not None:
+        try:
+            text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise AccountError("the password file is not text in UTF-8") from None
+        return (text.splitlines() or [""])[0]
+    if not sys.stdin.isatty():
+        raise AccountError("no terminal to ask for the password at: write it into a file and name that with --password-file")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Once more: ") != password:
+        raise AccountError("that was not the same password twice: try again")
+    return password
 
 
 def _issue_pin(services: Services, args: argparse.Namespace) -> int:

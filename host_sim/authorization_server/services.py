@@ -1,4 +1,4 @@
-"""What every room of the AS needs, in one hand: settings, keys, storage, clients, nonces, and the clock.
+"""What every room of the AS needs, in one hand: settings, keys, storage, clients, accounts, nonces, and the clock.
 
 Not for decisions.
 """
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from host_sim.authorization_server.accounts import Accounts
 from host_sim.authorization_server.clients import Clients
 from host_sim.authorization_server.dpop import Nonces
 from host_sim.authorization_server.keys import Keys
@@ -25,6 +26,7 @@ class Services:
     storage: Storage
     clients: Clients
     nonces: Nonces
+    accounts: Accounts
     now_s: Callable[[], int] = _epoch_s
 
 
@@ -35,4 +37,5 @@ def open_services(settings: Settings) -> Services:
     """
     keys = Keys(settings.state)
     storage = Storage(settings.state / "state.sqlite")
-    return Services(settings, keys, storage, Clients(settings.clients), Nonces(keys, settings.dpop_nonce_ttl_s))
+    nonces = Nonces(keys, settings.dpop_nonce_ttl_s)
+    return Services(settings, keys, storage, Clients(settings.clients), nonces, Accounts(storage, _epoch_s))

@@ -94,11 +94,23 @@ class Settings(TlsService):
     access_token_ttl_s: int = Field(300, ge=1, le=3600)
     refresh_token_ttl_s: int = Field(30 * 86400, ge=1)
     dpop_nonce_ttl_s: int = Field(300, ge=1, le=3600)
+    sign_in_ttl_s: int = Field(12 * 3600, ge=60)  # a browser stays signed in so long at most,
+    sign_in_idle_s: int = Field(2 * 3600, ge=60)  # and so long without a request
 
     @property
     def base_path(self) -> str:
         """The issuer's path without a closing slash: "" for a bare origin."""
         return urlsplit(self.issuer).path.rstrip("/")
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the issuer (RFC 6454, section 6.1)."""
+        parts = urlsplit(self.issuer)
+        return f"https://{parts.netloc.lower().removesuffix(':443')}"
+
+    @property
+    def on_loopback(self) -> bool:
+        return urlsplit(self.issuer).hostname in ("localhost", "127.0.0.1", "::1")
 
     def endpoint(self, name: str) -> str:
         """The URL of endpoint `name` below the issuer."""

@@ -66,7 +66,7 @@ class TokenEndpoint:
             "token",
             request=request.posted.request_id,
             client=request.client.id if request.client else None,
-            device=granted.family.subject if granted else None,
+            device=granted.family.device if granted else None,
             family=granted.family.id if granted else None,
             outcome="refused" if request.error else "granted",
             error=request.error,

@@ -116,8 +116,8 @@ class Server(Files):
         if not line.startswith("ready"):
             self._reader.join(5)
             raise AssertionError("the AS did not start:\n" + "".join(self._log))
-        context = ssl.create_default_context(cafile=str(self.ca))
-        self.http = httpx2.Client(verify=context, base_url=self.issuer.rstrip("/"), timeout=30, trust_env=False)
+        self.http_context = ssl.create_default_context(cafile=str(self.ca))
+        self.http = httpx2.Client(verify=self.http_context, base_url=self.issuer.rstrip("/"), timeout=30, trust_env=False)
 
     @property
     def log(self) -> str:

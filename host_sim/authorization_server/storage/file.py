@@ -12,13 +12,14 @@ from pathlib import Path
 from broker_bridge.configuration import ConfigurationError
 from host_sim.authorization_server.storage.grants import MEMORY_S, Grants
 from host_sim.authorization_server.storage.pairing import Pairing
+from host_sim.authorization_server.storage.people import AUDIT_S, People
 from host_sim.authorization_server.storage.proving import DAY_S, MAX_FAILURES_IN_A_ROW, Proving
 from host_sim.authorization_server.storage.schema import MIGRATIONS
 
 _PRUNE_EVERY_S = 30
 
 
-class Transaction(Pairing, Proving, Grants):
+class Transaction(Pairing, Proving, Grants, People):
     """What can be read and written while one transaction is open. Times are epoch seconds."""
 
     def prune(self, now: int) -> None:
@@ -32,6 +33,10 @@ class Transaction(Pairing, Proving, Grants):
         self._execute("DELETE FROM codes WHERE expires <= ?", (now - MEMORY_S,))
         self._execute("DELETE FROM refresh_tokens WHERE expires <= ?", (now,))
         self._execute("DELETE FROM families WHERE expires <= ?", (now,))
+        self._execute("DELETE FROM sign_ins WHERE expires <= ?", (now,))
+        self._execute("DELETE FROM sign_in_attempts WHERE expires <= ?", (now,))
+        self._execute("DELETE FROM transfers WHERE expires <= ?", (now,))
+        self._execute("DELETE FROM audit WHERE at <= ?", (now - AUDIT_S,))
 
 
 class Storage:

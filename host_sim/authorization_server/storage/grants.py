@@ -40,6 +40,19 @@ class Grants(Tables):
     def revoke_family(self, family: str, now: int) -> None:
         self._execute("UPDATE families SET revoked = ? WHERE id = ? AND revoked IS NULL", (now, family))
 
+    def live_families(self, subject: str, now: int) -> list[Family]:
+        """What was granted in the name of `subject` and can still be used, oldest first."""
+        return self._all(Family, "subject = ? AND revoked IS NULL AND expires > ? ORDER BY created, id", subject, now)
+
+    def device_families(self, device: str, now: int) -> list[Family]:
+        """The same for what an asserted device holds."""
+        return self._all(Family, "device = ? AND revoked IS NULL AND expires > ? ORDER BY created, id", device, now)
+
+    def revoke_device(self, device: str, now: int) -> None:
+        """Every code of a device and all that came from them."""
+        self._execute("UPDATE codes SET revoked = ? WHERE device = ? AND revoked IS NULL", (now, device))
+        self._execute("UPDATE families SET revoked = ? WHERE device = ? AND revoked IS NULL", (now, device))
+
     def add_refresh_token(self, token: RefreshToken) -> None:
         """Adding the same one again changes nothing."""
         self._insert(token, "IGNORE")

@@ -22,8 +22,8 @@ class Pairing(Tables):
         """The device as it stands, from now on known as seen now; one that is not `known` costs as much and leaves no trace."""
         self._execute("SAVEPOINT seen")
         self._execute(
-            "INSERT INTO devices VALUES (?, ?, ?, ?, NULL) ON CONFLICT (device) DO UPDATE SET last_seen = excluded.last_seen,"
-            " client_id = excluded.client_id",
+            "INSERT INTO devices (device, client_id, first_seen, last_seen) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (device) DO UPDATE SET last_seen = excluded.last_seen, client_id = excluded.client_id",
             (device, client_id, now, now),
         )
         found = self._one(Device, "device = ?", device)
@@ -32,6 +32,9 @@ class Pairing(Tables):
             self._execute("ROLLBACK TO seen")
         self._execute("RELEASE seen")
         return found
+
+    def device(self, device: str) -> Device | None:
+        return self._one(Device, "device = ?", device)
 
     def devices(self) -> list[Device]:
         return self._all(Device, "1 ORDER BY device")
@@ -57,6 +60,13 @@ class Pairing(Tables):
         for session in self._all(Session, "device = ? AND asserted = 1 AND expires > ?", device, now):
             if session.asking:
                 self._execute("UPDATE sessions SET expires = ? WHERE id = ?", (now, session.id))
+
+    def end_sessions(self, device: str, now: int) -> None:
+        """Those too that were satisfied and would give a fresh code."""
+        self._execute("UPDATE sessions SET expires = ? WHERE device = ? AND asserted = 1 AND expires > ?", (now, device, now))
+
+    def end_session(self, session: str, now: int) -> None:
+        self._execute("UPDATE sessions SET expires = ? WHERE id = ?", (now, session))
 
     def session_by_handle(self, handle: bytes) -> Session | None:
         return self._one(Session, "handle = ?", handle)

@@ -3,7 +3,7 @@
 Not for statements: those are beside this file, one file for each group of tables. Times are epoch seconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_TRIES = 5
 
@@ -112,3 +112,51 @@ class Device:
     first_seen: int
     last_seen: int
     locked: int | None
+    owner: str | None = None  # an account's id
+    name: str | None = None
+    place: str | None = None
+
+
+@dataclass(frozen=True)
+class Account:
+    """A person. `id` is what tokens say as `sub`; it never changes and is never given to anybody else."""
+
+    id: str
+    name: str
+    password: str = field(repr=False)  # an argon2 hash
+    created: int
+    totp: bytes | None = field(default=None, repr=False)
+    knowledge: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """A browser in which somebody is signed in. `digest` is the keyed hash of its cookie."""
+
+    digest: bytes
+    account: str
+    created: int
+    seen: int
+    expires: int
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A device that its owner offers to the account of that name; it may not exist, and nobody is told."""
+
+    device: str
+    giver: str
+    taker: str
+    expires: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the audit log. `concerns`: the account that owned the subject at that time."""
+
+    id: int
+    at: int
+    account: str | None
+    action: str
+    subject: str
+    concerns: str | None

@@ -49,4 +49,28 @@ MIGRATIONS = (
         known INTEGER NOT NULL
     ) WITHOUT ROWID
     """,
+    """
+    CREATE TABLE accounts (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, password TEXT NOT NULL, created INTEGER NOT NULL,
+        totp BLOB, knowledge TEXT
+    );
+    CREATE TABLE sign_ins (
+        digest BLOB PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE, created INTEGER NOT NULL,
+        seen INTEGER NOT NULL, expires INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE sign_in_attempts (digest BLOB PRIMARY KEY, tries INTEGER NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
+    ALTER TABLE devices ADD COLUMN owner TEXT REFERENCES accounts (id);
+    ALTER TABLE devices ADD COLUMN name TEXT;
+    ALTER TABLE devices ADD COLUMN place TEXT;
+    CREATE TABLE transfers (
+        device TEXT PRIMARY KEY, giver TEXT NOT NULL REFERENCES accounts (id), taker TEXT NOT NULL, expires INTEGER NOT NULL
+    );
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT, action TEXT NOT NULL, subject TEXT NOT NULL, concerns TEXT
+    );
+    CREATE INDEX audit_by_account ON audit (account);
+    CREATE INDEX audit_by_concern ON audit (concerns);
+    CREATE INDEX devices_by_owner ON devices (owner);
+    CREATE INDEX families_by_subject ON families (subject);
+    """,
 )

@@ -7,7 +7,18 @@ import sqlite3
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from host_sim.authorization_server.storage.rows import Code, Device, Family, Pin, RefreshToken, Session
+from host_sim.authorization_server.storage.rows import (
+    Account,
+    Code,
+    Device,
+    Entry,
+    Family,
+    Pin,
+    RefreshToken,
+    Session,
+    SignIn,
+    Transfer,
+)
 
 Row = TypeVar("Row")
 
@@ -18,6 +29,10 @@ _TABLES: dict[type, str] = {
     Family: "families",
     RefreshToken: "refresh_tokens",
     Device: "devices",
+    Account: "accounts",
+    SignIn: "sign_ins",
+    Transfer: "transfers",
+    Entry: "audit",
 }
 
 

@@ -1,0 +1,86 @@
+"""A person at a browser without JavaScript: cookies, forms with their hidden fields, and what a page says.
+
+Not Chromium: test_console_in_chromium.py drives that.
+"""
+
+import re
+import time
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx2
+
+from host_sim.authorization_server.accounts import Accounts
+from host_sim.authorization_server.storage import Storage
+from tests.authorization_server import running
+
+PASSWORD = "correct horse battery staple"
+
+
+def account(server: running.Server, name: str, password: str = PASSWORD) -> str:
+    """A new account at this server; its name."""
+    storage = Storage(server.state / "state.sqlite")
+    try:
+        return Accounts(storage, lambda: int(time.time())).create(name, password).name
+    finally:
+        storage.close()
+
+
+class _Forms(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[dict[str, Any]] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        if tag == "form":
+            self.forms.append({"action": found.get("action"), "fields": {}})
+        elif tag in ("input", "button") and self.forms and found.get("name"):
+            self.forms[-1]["fields"].setdefault(found["name"], found.get("value") or "")
+
+
+class Browser:
+    """One browser at one AS: `get`, `send` a form of the page that was got last, `sign_in`. Redirects are followed by hand."""
+
+    def __init__(self, server: running.Server) -> None:
+        self.server = server
+        self.http = httpx2.Client(verify=server.http_context, base_url=server.issuer.rstrip("/"), timeout=30, trust_env=False)
+        self.page: httpx2.Response
+
+    def get(self, path: str) -> httpx2.Response:
+        self.page = self._land(self.http.get(path))
+        return self.page
+
+    def form(self, action: str) -> dict[str, str]:
+        """The fields of the form of this page that goes to `action`."""
+        parser = _Forms()
+        parser.feed(self.page.text)
+        (found,) = [form for form in parser.forms if form["action"] == action]
+        return found["fields"]
+
+    def send(self, action: str, **fields: str) -> httpx2.Response:
+        """Fills in a form of this page and sends it; where it leads to."""
+        self.page = self._land(self.post(action, self.form(action) | fields))
+        return self.page
+
+    def post(self, action: str, fields: dict[str, str], **headers: str) -> httpx2.Response:
+        """The bare answer to a POST."""
+        return self.http.post(action, data=fields, headers={"Origin": self.server.issuer} | headers)
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> "Browser":
+        self.get("/sign-in")
+        self.send("/sign-in", name=name, password=password)
+        assert self.page.status_code == 200, self.page.text
+        return self
+
+    @property
+    def text(self) -> str:
+        """What the page says, without tags, with single spaces."""
+        return " ".join(re.sub(r"<[^>]*>", " ", self.page.text).split())
+
+    def _land(self, response: httpx2.Response) -> httpx2.Response:
+        for _ in range(5):
+            if response.status_code != 303:
+                return response
+            response = self.http.get(response.headers["location"])
+        raise AssertionError("redirected too often")
