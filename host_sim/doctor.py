@@ -1,4 +1,5 @@
-"""`latchpin doctor`: goes the device's way step by step from a PC, with the device's own files, and names the step that fails.
+"""`latchpin doctor`: goes the device's way step by step, from a PC with the device's files or on the board itself, and names
+the step that fails.
 
 Not the device: MQTT is paho's here, a second opinion; the handshake and the first request are the device's own code. The other
 half, from the bridge to its servers, is `latchpin bridge check`.
@@ -7,6 +8,7 @@ half, from the bridge to its servers, is `latchpin bridge check`.
 import argparse
 import hashlib
 import queue
+import re
 import socket
 import ssl
 import time
@@ -16,6 +18,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from boards import serial_board
 from latchpin.adapters import settings as adapters_settings
 from latchpin.agent.conversation import Conversation
 from latchpin.runtime import random_bytes
@@ -24,10 +27,13 @@ from latchpin.wire.bridge_side import CODES
 from latchpin.wire.errors import PeerError
 
 WAIT_S = 10
+CHECKUP = Path(serial_board.__file__).with_name("checkup.py")
 
 # What to do next, by step.
 NEXT = {
+    "board": "see what `latchpin flash --help` says, and flash it",
     "files": "mend the file that is named, or run `latchpin flash` again",
+    "wifi": "look at name and password of the network: `latchpin flash --wifi`",
     "name": "see broker.host in settings.json, and the DNS of this network",
     "connection": "see that the broker runs, that broker.port is right, and that no firewall stands between",
     "certificate": "the broker's certificate does not fit broker.ca, broker.pin or broker.server_name in settings.json",
@@ -50,26 +56,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "DIR holds the device's identity.json and settings.json: the `device` folder of `latchpin demo --state`, or what\n"
         "`mpremote cp :identity.json :settings.json DIR` fetched from a board (it has the device's key: delete it afterwards).\n"
-        "The device should be off meanwhile: two clients of one name take each other's connection. No PIN is asked for."
+        "The device should be off meanwhile: two clients of one name take each other's connection. No PIN is asked for.\n\n"
+        "With --port the board itself goes the way, through its own network, and its key stays where it is."
     )
+    parser.add_argument("--port", help="the serial port of a board, say /dev/ttyUSB0: it goes the way itself")
     parser.add_argument("--device", type=Path, metavar="DIR", default=Path(), help="where the device's files are (default: here)")
 
 
 def run(args: argparse.Namespace) -> int:
     """0 where every step works; 1 at the first that does not."""
-    checkup = _Checkup(args.device)
-    for step, deed in checkup.steps:
-        try:
-            seen = deed()
-        except (Failed, OSError, adapters_settings.SettingsError) as error:
-            said = str(error) if not isinstance(error, OSError) else (error.strerror or type(error).__name__)
-            print(f"FAIL  {step}: {said}\n      next: {NEXT[step]}")
-            checkup.close()
-            return 1
-        print(f"ok    {step}: {seen}")
-    checkup.close()
+    if not (_board_works if args.port else _files_work)(args):
+        return 1
     print("The way is free. What comes next is a person: get a PIN where the authorization server issues them.")
     return 0
+
+
+def _files_work(args: argparse.Namespace) -> bool:
+    checkup = _Checkup(args.device)
+    try:
+        for step, deed in checkup.steps:
+            try:
+                seen = deed()
+            except (Failed, OSError, adapters_settings.SettingsError) as error:
+                said = str(error) if not isinstance(error, OSError) else (error.strerror or type(error).__name__)
+                return _say(step, False, said)
+            _say(step, True, seen)
+    finally:
+        checkup.close()
+    return True
+
+
+def _board_works(args: argparse.Namespace) -> bool:
+    works = []
+
+    def hear(line: str) -> None:
+        step, how, seen = line.split("|", 2)
+        if (code := re.fullmatch(r"error (\d+) (.*)", seen)) is not None:
+            seen = f"{CODES.get(int(code[1]), 'refused')} {code[2]}"
+        works.append(_say(step, how == "ok", seen))
+
+    try:
+        with serial_board.SerialBoard(args.port) as board:
+            _say("board", True, board.check())
+            board.run(CHECKUP.read_text(), on_line=hear)
+    except serial_board.BoardError as error:
+        return _say("board", False, str(error))
+    return bool(works) and all(works)
+
+
+def _say(step: str, works: bool, seen: str) -> bool:
+    print(f"ok    {step}: {seen}" if works else f"FAIL  {step}: {seen}\n      next: {NEXT[step]}")
+    return works
 
 
 class _Checkup:

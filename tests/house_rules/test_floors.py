@@ -20,7 +20,7 @@ FLOORS = {
     "latchpin.adapters": {"latchpin.runtime", "latchpin.crypto"},
     "latchpin.runner": {"latchpin.agent", "latchpin.runtime"},
     "broker_bridge": {"latchpin.wire"},
-    "host_sim": {"latchpin", "broker_bridge"},
+    "host_sim": {"latchpin", "broker_bridge", "boards"},
     "boards": {"latchpin", "broker_bridge"},
 }
 

@@ -32,13 +32,16 @@ class Wifi:
         """Stay joined, for ever."""
         while True:
             if not self._wlan.isconnected():
-                for network in self._nearest():
-                    if await self._join(network):
+                for network in self.nearest():
+                    if await self.join(network):
                         break
             await asyncio.sleep(PAUSE_S)
 
-    def _nearest(self):
-        # Those in sight, the strongest first; then the others, which may hide their names. The scan blocks for about 2 s.
+    def nearest(self) -> list:
+        """The networks it was given: those in sight, the strongest first; then the others, which may hide their names.
+
+        The scan blocks for about 2 s.
+        """
         strength = {}
         try:
             for found in self._wlan.scan():
@@ -48,7 +51,8 @@ class Wifi:
             pass
         return sorted(self._networks, key=lambda network: -strength.get(network["ssid"], -1000))
 
-    async def _join(self, network):
+    async def join(self, network: dict) -> bool:
+        """Try this one, for JOIN_S at most; True when joined."""
         try:
             self._wlan.disconnect()
             self._wlan.connect(network["ssid"], network.get("password"))
