@@ -20,11 +20,12 @@ from broker_bridge.devices import Devices, Live, Opened
 from broker_bridge.exchange import Ask, Call, Discover, Entry, Told, Way, World
 from broker_bridge.handshake import Responder
 from broker_bridge.https_client import HttpsClient
+from broker_bridge.inventory import Inventory
 from broker_bridge.operations import Metrics, Number, Operations, ServiceManager
 from broker_bridge.refusals import Refused
 from broker_bridge.registry import Registry
 from broker_bridge.relay import Relay
-from broker_bridge.settings import Https, Settings
+from broker_bridge.settings import Https, RegistrySource, Settings
 from latchpin.wire import bridge_side, messages
 from latchpin.wire.bridge_side import CODES
 
@@ -42,6 +43,17 @@ def login(settings: Settings) -> Login:
     password = broker.secret().get_secret_value().encode()
     client_id = broker.client_id or broker.username
     return Login(broker.host, broker.port, tls, client_id, broker.username, password, broker.keep_alive_s, broker.receive_maximum)
+
+
+def inventory_of(configured: RegistrySource) -> Inventory | None:
+    """The inventory that is to be asked who may speak; None where the registry is a file."""
+    if configured.url is None:
+        return None
+    certificate, key, token = configured.client_certificate, configured.client_private_key, configured.secret_of("token")
+    identity = certificate.read_bytes() + b"\n" + key.read_bytes() if certificate and key else None
+    https = HttpsClient(configured.ca, configured.private_networks, identity)
+    bearer = token.get_secret_value() if token else None
+    return Inventory(configured.url, bearer, configured.ttl_s, https, time.monotonic, logs.line)
 
 
 def new_replica() -> str:
@@ -64,11 +76,15 @@ class App:
         self._as_client = AsClient(server, chosen, time.monotonic, self._https(server))
         self._relay = Relay()
         responder = Responder(settings.identity.kid, key.private, key.public)
-        registry = Registry(settings.registry.file)
+        self._inventory = inventory_of(settings.registry)
+        registry = self._inventory or Registry(settings.registry.file or "")
         self._devices = Devices(registry, responder, self.replica, settings.limits, os.urandom, logs.line)
+        if self._inventory is not None:
+            self._inventory.on_asked = lambda device: self._devices.follow((device,))
         filters = [bridge_side.SHARED_HELLO, bridge_side.replica_filter(self.replica)]
         self._broker = BrokerClient(login(settings), filters, self._on_publish, SystemRandom(), self._on_ready)
         self._running: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[None]] = set()
         self._unadmitted: list[Callable[[], None]] = []
         self._metrics = Metrics(self._numbers)
         self._service_manager = ServiceManager()
@@ -92,11 +108,11 @@ class App:
                     await asyncio.wait(self._running, timeout=STOP_S)
             finally:
                 # The broker's room says goodbye when it is cancelled, after the last reply.
-                everything = [*self._running, *rooms, stopping]
+                everything = [*self._running, *self._asking, *rooms, stopping]
                 for part in everything:
                     part.cancel()
                 results = await asyncio.gather(*everything, return_exceptions=True)
-                for client in self._clients.values():
+                for client in (*self._clients.values(), *([self._inventory] if self._inventory else [])):
                     await client.close()
             for result in results:
                 if isinstance(result, Exception):
@@ -128,6 +144,21 @@ class App:
             self._service_manager.tell("READY=1")
 
     def _on_publish(self, topic: str, payload: bytes, admit: Callable[[], None]) -> None:
+        parsed = bridge_side.parse(topic) if self._inventory is not None else None
+        if self._inventory is None or parsed is None or self._inventory.ask_ahead(parsed[0]):
+            self._take(topic, payload, admit)
+        else:
+            task = asyncio.ensure_future(self._take_after_asking(self._inventory, parsed[0], topic, payload, admit))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+    async def _take_after_asking(
+        self, inventory: Inventory, device: str, topic: str, payload: bytes, admit: Callable[[], None]
+    ) -> None:
+        await inventory.ask(device)
+        self._take(topic, payload, admit)
+
+    def _take(self, topic: str, payload: bytes, admit: Callable[[], None]) -> None:
         try:
             came = self._devices.take(topic, payload, time.monotonic())
             if isinstance(came, Opened):

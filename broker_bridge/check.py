@@ -84,7 +84,7 @@ async def _key(settings: Settings) -> str:
 
 
 async def _registry(settings: Settings) -> str:
-    devices = Registry(settings.registry.file).all()
+    devices = Registry(settings.registry.file or "").all()
     if not devices:
         raise _Failed("no device is enrolled: `latchpin device enrol` adds one")
     return f"{sum(not device.revoked for device in devices)} may speak, {sum(device.revoked for device in devices)} revoked"

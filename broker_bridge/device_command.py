@@ -1,20 +1,23 @@
-"""`latchpin device enrol|list|revoke`: the registry by hand.
+"""`latchpin device enrol|list|revoke|import|export`: the registry by hand.
 
 Not the registry itself (registry.py): here are only words in and words out.
 """
 
 import argparse
+import csv
 import hashlib
 import json
 import os
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from broker_bridge.registry import Registry, RegistryError, hash_mqtt_password
+from broker_bridge.registry import Device, Key, Registry, RegistryError, hash_mqtt_password
 
 _NEXT = """\
-The registry is one TOML file; bridge and demo broker read it again when it changes.
+The registry is one file: SQLite where its name ends in .sqlite, .sqlite3 or .db, else TOML. Bridge and demo broker read it again
+when it changes.
 For mosquitto write its password file again and send it SIGHUP: `latchpin bridge acl --help`.
 """
 _LINE = """\
@@ -30,6 +33,15 @@ single quotes: it has $ in it). The password is hashed and forgotten. JSON says 
 
 PUBLIC is x||y of the device's P-256 key, 128 hexadecimal digits.
 """
+
+_CSV = """\
+CSV in UTF-8 with a header. Columns, in any order: device, public, mqtt_password_hash or mqtt_password, and, where wanted, alias,
+kid (1) and revoked (false). A device with two keys has two lines. Every line is taken or none; a refusal names the line.
+
+  device,alias,kid,public,mqtt_password_hash,revoked
+  lp-7f3k2m,kitchen door,1,04c1...9e,$7$101$...,false
+"""
+COLUMNS = ("device", "alias", "kid", "public", "mqtt_password_hash", "revoked")
 
 
 class _Refusal(ValueError):
@@ -48,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("LATCHPIN_REGISTRY", "devices.toml"),
         help="the registry (default: $LATCHPIN_REGISTRY, or devices.toml here)",
     )
-    commands = parser.add_subparsers(dest="device_command", required=True, metavar="enrol|list|revoke")
+    commands = parser.add_subparsers(dest="device_command", required=True, metavar="enrol|list|revoke|import|export")
     raw = argparse.RawDescriptionHelpFormatter
 
     enrol = commands.add_parser(
@@ -67,12 +79,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     revoke.add_argument("device", metavar="DEVICE", help="its id, as `latchpin device list` prints it")
 
+    taken = commands.add_parser(
+        "import", help="let many devices speak: CSV", description=_CSV, epilog=_NEXT, parents=[common], formatter_class=raw
+    )
+    taken.add_argument("csv", metavar="CSV", help="the file; - reads standard input")
+    taken.add_argument("--replace", action="store_true", help="known ids are replaced, not refused")
+
+    commands.add_parser(
+        "export", help="print all devices as CSV", description=_CSV, epilog=_NEXT, parents=[common], formatter_class=raw
+    )
+
 
 def run(args: argparse.Namespace) -> int:
     """0 when done; 2 with one line on stderr that names the next step."""
     try:
         registry = Registry(args.registry)
-        {"enrol": _enrol, "list": _list, "revoke": _revoke}[args.device_command](registry, args)
+        {"enrol": _enrol, "list": _list, "revoke": _revoke, "import": _import, "export": _export}[args.device_command](
+            registry, args
+        )
     except (_Refusal, RegistryError) as error:
         print(f"latchpin device {args.device_command}: {error}", file=sys.stderr)
         return 2
@@ -94,12 +118,79 @@ def _enrol(registry: Registry, args: argparse.Namespace) -> None:
             raise _Refusal("the password file cannot be read as text") from None
     if secret is None:
         raise _Refusal("the line has no MQTT password: add it or its hash, or name a file with it (--mqtt-password-file)")
-    if not secret.startswith("$") and not re.fullmatch("[!-~]{16,256}", secret):
-        raise _Refusal("an MQTT password is 16 to 256 visible characters, made at random on the device")
-    stored = secret if secret.startswith("$") else hash_mqtt_password(secret.encode())
+    stored = secret if secret.startswith("$") else _hashed(secret)
     entry = registry.enrol(device, public, stored, args.alias, kid=kid, replace=args.replace)
     print(f"enrolled {entry.device}{f' ({entry.alias})' if entry.alias else ''} with key {kid}: {_fingerprint(public)}")
     print("Compare the fingerprint with the one on the device's screen or console.")
+
+
+def _hashed(secret: str) -> str:
+    if not re.fullmatch("[!-~]{16,256}", secret):
+        raise _Refusal("an MQTT password is 16 to 256 visible characters, made at random on the device")
+    return hash_mqtt_password(secret.encode())
+
+
+def _import(registry: Registry, args: argparse.Namespace) -> None:
+    try:
+        with open(0 if args.csv == "-" else args.csv, encoding="utf-8-sig", newline="") as file:
+            entries, lines = _devices_of(file)
+    except (OSError, UnicodeDecodeError):
+        raise _Refusal("the CSV file cannot be read as a text file in UTF-8") from None
+    try:
+        count = registry.enrol_all(entries, replace=args.replace)
+    except RegistryError as error:
+        raise _Refusal(f"line {lines[error.device]}: {error}" if error.device is not None else str(error)) from None
+    print(f"imported {count} devices")
+
+
+def _devices_of(file: Iterable[str]) -> tuple[list[Device], dict[str, int]]:
+    """The devices of a CSV file, and the line where each stands first."""
+    rows = csv.DictReader(file, strict=True)
+    entries: dict[str, Device] = {}
+    lines: dict[str, int] = {}
+    try:
+        given = set(rows.fieldnames or ())
+        if not {"device", "public"} <= given <= {*COLUMNS, "mqtt_password"}:
+            raise _Refusal("line 1: its columns are device, public, mqtt_password_hash or mqtt_password, alias, kid and revoked")
+        for row in rows:
+            entry = _device_of(row, rows.line_num)
+            before = entries.get(entry.device)
+            if before is not None and (before.alias, before.revoked) != (entry.alias, entry.revoked):
+                raise _Refusal(f"line {rows.line_num}: this device stands above with another alias or state")
+            keys = (*before.keys, *entry.keys) if before is not None else entry.keys
+            lines.setdefault(entry.device, rows.line_num)
+            entries[entry.device] = Device(entry.device, entry.alias, keys, entry.mqtt_password_hash, entry.revoked)
+    except csv.Error:
+        raise _Refusal(f"line {rows.line_num}: not CSV; a value with a comma in it wants quotation marks") from None
+    return list(entries.values()), lines
+
+
+def _device_of(row: dict[str, str], line: int) -> Device:
+    if None in row or None in row.values():
+        raise _Refusal(f"line {line}: it has not as many values as the header")
+    kid, revoked = row.get("kid") or "1", (row.get("revoked") or "false").lower()
+    if not re.fullmatch("[0-9a-fA-F]{128}", row["public"]) or not re.fullmatch("[0-9]{1,3}", kid):
+        raise _Refusal(f"line {line}: public is 128 hexadecimal digits (x||y of P-256), kid a number of 0 to 255")
+    if revoked not in ("true", "false"):
+        raise _Refusal(f"line {line}: revoked is true or false")
+    stored, secret = row.get("mqtt_password_hash"), row.get("mqtt_password")
+    if bool(stored) == bool(secret):
+        raise _Refusal(f"line {line}: it wants either mqtt_password_hash or mqtt_password")
+    try:
+        stored = stored or _hashed(secret or "")
+    except _Refusal as refusal:
+        raise _Refusal(f"line {line}: {refusal}") from None
+    keys = (Key(int(kid), bytes.fromhex(row["public"])),)
+    return Device(row["device"], row.get("alias") or "", keys, stored, revoked == "true")
+
+
+def _export(registry: Registry, args: argparse.Namespace) -> None:
+    sheet = csv.writer(sys.stdout, lineterminator="\n")
+    sheet.writerow(COLUMNS)
+    for entry in registry.all():
+        for key in entry.keys:
+            revoked = str(entry.revoked).lower()
+            sheet.writerow([entry.device, entry.alias, key.kid, key.public.hex(), entry.mqtt_password_hash, revoked])
 
 
 def parse_line(text: str) -> tuple[str, int, bytes, str | None]:
@@ -147,7 +238,8 @@ def _list(registry: Registry, args: argparse.Namespace) -> None:
 
 def _revoke(registry: Registry, args: argparse.Namespace) -> None:
     registry.revoke(args.device)
-    print("revoked: bridge and demo broker let it go within seconds. Tokens that it holds end at the authorization server.")
+    print("revoked: bridge and demo broker let it go within seconds, other brokers when they have its account no more.")
+    print("Tokens that it holds end at the authorization server.")
 
 
 def _fingerprint(public: bytes) -> str:

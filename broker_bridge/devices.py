@@ -4,7 +4,7 @@ Not for I/O and not for what a request asks: a frame comes in with the time, a r
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from math import ceil
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from broker_bridge.exchange import Exchange
 from broker_bridge.handshake import Responder, Started
 from broker_bridge.limits import Allowances
-from broker_bridge.registry import Registry, RegistryError
+from broker_bridge.registry import Lookup, RegistryError
 from broker_bridge.settings import Limits
 from latchpin.wire import bridge_side, cbor, edhoc, session
 from latchpin.wire.bridge_side import is_request
@@ -75,7 +75,7 @@ class Devices:
     """Every device of this replica. `counts` says what happened to frames; `log(event, **members)` writes a line."""
 
     def __init__(
-        self, registry: Registry, responder: Responder, replica: str, limits: Limits, random: Callable[[int], bytes], log: Log
+        self, registry: Lookup, responder: Responder, replica: str, limits: Limits, random: Callable[[int], bytes], log: Log
     ) -> None:
         self._registry = registry
         self._responder = responder
@@ -157,15 +157,20 @@ class Devices:
         except RegistryError:
             self._log("registry", outcome="unreadable", code="registry")
             return
-        for device in [*self._pending]:
-            if self._registry.get(device) is None:
-                self._discard(device)
-        for live in [*self._by_sid.values()]:
-            known = self._registry.get(live.device)
-            if known is None or all(key.public != live.public for key in known.keys):
-                self._end(live, "revoked")
+        self.follow({*self._pending, *self._confirmed})
         self._speakers = {device: speaker for device, speaker in self._speakers.items() if self._registry.get(device)}
         self._log("registry", outcome="reloaded", count=len(self._registry.all()))
+
+    def follow(self, devices: Iterable[str]) -> None:
+        """Ends handshakes and sessions of those of `devices` that may not speak any more."""
+        for device in devices:
+            known = self._registry.get(device)
+            publics = {key.public for key in known.keys} if known is not None else set[bytes]()
+            pending, live = self._pending.get(device), self._confirmed.get(device)
+            if pending is not None and (known is None or (pending.live is not None and pending.live.public not in publics)):
+                self._discard(device)
+            if live is not None and live.public not in publics:
+                self._end(live, "revoked")
 
     def _message_1(self, device: str, message_1: bytes, speaker: _Speaker, now_s: float) -> tuple[str, bytes] | None:
         pending = self._pending.get(device)

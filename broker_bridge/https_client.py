@@ -43,7 +43,7 @@ class Fetched(NamedTuple):
 
 class HttpsClient:
     """Connections that trust the certificates in `ca` alone, or the system's where it is None, and that reach public addresses
-    and those in `private_networks` alone. `identity`: a PEM file with a client certificate and its key.
+    and those in `private_networks` alone. `identity`: a client certificate and its key, in PEM.
 
     A name is resolved here, and the connection is made to the address that was looked at: a name that leads elsewhere a moment
     later (DNS rebinding) changes nothing.
@@ -53,13 +53,13 @@ class HttpsClient:
         self,
         ca: Path | None,
         private_networks: Networks = (),
-        identity: Path | None = None,
+        identity: bytes | None = None,
         connect_s: float = CONNECT_S,
         total_s: float = TOTAL_S,
     ) -> None:
         self._ca = ca
         self._networks = private_networks
-        self._identity = identity.read_bytes() if identity else None
+        self._identity = identity
         self._times = (connect_s, total_s)
         self._addresses: Cache[list[str]] = Cache(time.monotonic, RESOLVE_EVERY_S)
         self._clients: dict[str, tuple[str, Client]] = {}

@@ -1,27 +1,24 @@
-"""The registry: which devices may speak, their public keys and their MQTT password hashes, in one TOML file.
+"""The registry: which devices may speak, their public keys and their MQTT password hashes, in one TOML or SQLite file.
 
-Not for sessions (devices.py) and not for secrets: nothing in the file lets its reader speak as a device.
+Not for sessions (devices.py), not for the file's form (registry_files.py), and not for secrets: nothing in the file lets its
+reader speak as a device.
 """
 
 import base64
 import binascii
-import contextlib
 import dataclasses
 import hashlib
 import hmac
 import os
 import re
 import secrets
-import sys
-import tempfile
-import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-import tomli_w
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from broker_bridge.registry_files import Fields, RegistryError, SqliteFile, TomlFile
 from latchpin.wire import bridge_side, topics
 
 # mosquitto's password file: $7$ITERATIONS$SALT$HASH, PBKDF2-HMAC-SHA-512 (mosquitto 2.0, src/password_mosq.c).
@@ -47,7 +44,6 @@ ACL = {
 }
 
 _T = TypeVar("_T")
-_HEAD = b"# Devices that may speak. Written by `latchpin device`; your own comments do not survive its next change.\n\n"
 
 
 def bridge_grants(names: Sequence[str]) -> dict[str, dict[str, list[str]]]:
@@ -59,10 +55,6 @@ def bridge_grants(names: Sequence[str]) -> dict[str, dict[str, list[str]]]:
     if not all(re.fullmatch("[a-z0-9-]{1,23}", name) for name in names):
         raise ValueError("a bridge's MQTT username is 1 to 23 of a-z, 0-9 and hyphens")
     return {name: granted for name in names}
-
-
-class RegistryError(ValueError):
-    """The registry or an entry of it cannot be used; the text says what to do next and quotes no value."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,25 +96,50 @@ def verify_mqtt_password(stored: str, password: bytes) -> bool:
     return hmac.compare_digest(base64.b64encode(key).decode(), match[3])
 
 
-class Registry:
-    """The devices of one TOML file. A file that is not there yet is an empty registry.
+class Lookup(Protocol):
+    """Whom the bridge asks: a Registry, or the Inventory of those who have one."""
 
-    Every change is read, changed and written under a file lock, and replaces the file in one rename: a reader sees the
-    old or the new file, two writers lose nothing. Raises RegistryError where the file or an entry cannot be used.
+    def get(self, device: str) -> Device | None:
+        """The device if it may speak; None if it is unknown or revoked."""
+        ...
+
+    def all(self) -> list[Device]:
+        """Every device that is known, revoked ones too."""
+        ...
+
+    def reload(self) -> bool:
+        """True if any device may have changed since the last call. Raises RegistryError."""
+        ...
+
+
+class Registry:
+    """The devices of one file: SQLite where its name ends in .sqlite, .sqlite3 or .db, else TOML. One that is not there is empty.
+
+    Every change is read, changed and written under a lock, and appears as a whole: a reader sees the old or the new state, two
+    writers lose nothing. Raises RegistryError where the file or an entry cannot be used.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._seen: tuple[int, int, int] | None = None
+        self._file = (SqliteFile if self.path.suffix in SqliteFile.SUFFIXES else TomlFile)(self.path)
+        self._seen: object = None
         self._devices: dict[str, Device] = {}
         self.reload()
 
     def reload(self) -> bool:
         """Read the file again if it changed; True if it did. On RegistryError the devices read last stay in force."""
-        seen = self._stamp()
+        seen = self._file.stamp()
         if seen == self._seen:
             return False
-        devices = _read(self.path)
+        devices = {}
+        for number, (name, fields) in enumerate(self._file.read().items(), 1):
+            known = self._devices.get(name)
+            # To look at a key again takes 40 us; their text, unlike ==, tells 0 from false.
+            same = known is not None and repr(_fields(known)) == repr(fields)
+            try:
+                devices[name] = known if known is not None and same else checked(_entry(name, fields))
+            except RegistryError as error:
+                raise RegistryError(f"device number {number} of the registry: {error}") from None
         self._devices, self._seen = devices, seen
         return True
 
@@ -139,49 +156,58 @@ class Registry:
         self, device: str, public: bytes, mqtt_password_hash: str, alias: str = "", *, kid: int = 1, replace: bool = False
     ) -> Device:
         """Write down a device. `public`: 64 bytes x||y on P-256. A known id (also a revoked one) needs `replace`."""
-        entry = _checked(Device(device, alias, (Key(kid, public),), mqtt_password_hash))
-        with self._changing() as devices:
-            if device in devices and not replace:
-                raise RegistryError("this device id is enrolled already: revoke it, or replace its key with --replace")
-            for other in devices.values():
-                if other.device != device and any(key.public == public for key in other.keys):
-                    raise RegistryError("another device has this public key: make a new identity on the device")
-            devices[device] = entry
+        entry = Device(device, alias, (Key(kid, public),), mqtt_password_hash)
+        self.enrol_all([entry], replace=replace)
         return entry
+
+    def enrol_all(self, entries: Iterable[Device], *, replace: bool = False) -> int:
+        """Write down these devices, all or none; how many. A known id (also a revoked one) needs `replace`."""
+        new: dict[str, Device] = {}
+        for entry in entries:
+            try:
+                if entry.device in new:
+                    raise RegistryError("this device id comes twice")
+                new[entry.device] = checked(entry)
+            except RegistryError as error:
+                raise RegistryError(str(error), entry.device) from None
+        with self._file.locked():
+            self.reload()
+            owners = {key.public: known.device for known in self._devices.values() for key in known.keys}
+            for entry in new.values():
+                if entry.device in self._devices and not replace:
+                    raise RegistryError(
+                        "this device id is enrolled already: revoke it, or replace its key with --replace", entry.device
+                    )
+                if any(owners.setdefault(key.public, entry.device) != entry.device for key in entry.keys):
+                    raise RegistryError("another device has this public key: make a new identity on the device", entry.device)
+            self._file.write({**self._all_fields(), **{name: _fields(entry) for name, entry in new.items()}}, list(new))
+        self.reload()
+        return len(new)
 
     def revoke(self, device: str) -> None:
         """From the next reload of its readers on, the device may not speak. Its id stays taken."""
-        with self._changing() as devices:
-            if device not in devices:
-                raise RegistryError("no such device: `latchpin device list` names those that are enrolled")
-            devices[device] = dataclasses.replace(devices[device], revoked=True)
-
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[dict[str, Device]]:
-        with _locked(self.path.with_name(self.path.name + ".lock")):
+        with self._file.locked():
             self.reload()
-            devices = dict(self._devices)
-            yield devices
-            _write(self.path, devices)
-            self._devices, self._seen = devices, self._stamp()
+            if device not in self._devices:
+                raise RegistryError("no such device: `latchpin device list` names those that are enrolled")
+            revoked = _fields(dataclasses.replace(self._devices[device], revoked=True))
+            self._file.write({**self._all_fields(), device: revoked}, [device])
+        self.reload()
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+    def _all_fields(self) -> dict[str, Fields]:
+        return {name: _fields(entry) for name, entry in self._devices.items()}
 
 
-def _checked(entry: Device) -> Device:
+def checked(entry: Device, *, password: bool = True) -> Device:
+    """`entry`, which can be used. password: it needs the hash of one. Raises RegistryError."""
     if not topics.is_id(entry.device):
         raise RegistryError("a device id is 4 to 23 of a-z, 0-9 and inner hyphens: take the line that the device prints")
     if _RESERVED.fullmatch(entry.device):
         raise RegistryError("this id stands for the bridge: give the device another one")
-    if len(entry.alias) > 64 or not entry.alias.isprintable():
-        raise RegistryError("an alias is at most 64 printable characters")
+    if len(entry.alias) > 64 or not entry.alias.isprintable() or entry.alias[:1] in ("=", "+", "-", "@"):
+        raise RegistryError("an alias is at most 64 printable characters and starts with none of = + - @, which spreadsheets run")
     match = _HASH.fullmatch(entry.mqtt_password_hash)
-    if match is None or int(match[1]) > MAX_ITERATIONS:
+    if password and (match is None or int(match[1]) > MAX_ITERATIONS):
         raise RegistryError("the MQTT password hash is not of mosquitto's form $7$ITERATIONS$SALT$HASH")
     if not entry.keys or len({key.kid for key in entry.keys}) != len(entry.keys):
         raise RegistryError("a device needs at least one key, and each of its keys a kid of its own")
@@ -198,24 +224,13 @@ def _checked(entry: Device) -> Device:
     return entry
 
 
-def _read(path: Path) -> dict[str, Device]:
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except OSError:
-        raise RegistryError("the registry cannot be read: check the permissions of the file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise RegistryError("the registry is not TOML: put back the last good file") from None
-    if set(data) - {"devices"} or not isinstance(data.get("devices", {}), dict):
-        raise RegistryError("the registry has one table, [devices]: remove what stands beside it")
-    devices = {}
-    for number, (name, fields) in enumerate(data.get("devices", {}).items(), 1):
-        try:
-            devices[name] = _checked(_entry(name, fields))
-        except RegistryError as error:
-            raise RegistryError(f"device number {number} of the registry: {error}") from None
-    return devices
+def _fields(entry: Device) -> Fields:
+    return {
+        "alias": entry.alias,
+        "mqtt_password": entry.mqtt_password_hash,
+        "revoked": entry.revoked,
+        "keys": [{"kid": key.kid, "public": key.public.hex()} for key in entry.keys],
+    }
 
 
 def _entry(name: str, fields: object) -> Device:
@@ -235,43 +250,3 @@ def _typed(value: object, kind: type[_T]) -> _T:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise TypeError
     return value
-
-
-def _write(path: Path, devices: dict[str, Device]) -> None:
-    table = {
-        name: {
-            "alias": entry.alias,
-            "mqtt_password": entry.mqtt_password_hash,
-            "revoked": entry.revoked,
-            "keys": [{"kid": key.kid, "public": key.public.hex()} for key in entry.keys],
-        }
-        for name, entry in sorted(devices.items())
-    }
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o640
-    handle, temporary = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(_HEAD + tomli_w.dumps({"devices": table}).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a+b") as file:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

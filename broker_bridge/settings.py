@@ -127,10 +127,28 @@ class Identity(Section):
     kid: int = Field(1, ge=0, le=255)
 
 
-class RegistryFile(Section):
-    """The file may still be missing: it comes with the first device that is enrolled."""
+class RegistrySource(Https):
+    """A file, which may still be missing (it comes with the first device that is enrolled), or the URL of an inventory."""
 
-    file: PathOf
+    file: PathOf | None = None
+    url: HttpsUrl | None = None
+    token: SecretStr | None = None
+    token_file: SecretFile | None = None
+    client_certificate: File | None = None
+    client_private_key: File | None = None
+    ttl_s: int = Field(30, ge=1, le=60)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "RegistrySource":
+        if (self.file is None) == (self.url is None):
+            raise ValueError("needs either file or url")
+        if self.url is not None and self.given("token") > 1:
+            raise ValueError("has token and token_file: leave one out")
+        if (self.client_certificate is None) != (self.client_private_key is None):
+            raise ValueError("client_certificate and client_private_key go together")
+        if self.file is not None and (self.given("token") or self.client_certificate or self.ca or self.private_networks):
+            raise ValueError("token, client_certificate, ca and private_networks go with url alone")
+        return self
 
 
 class Operations(Section):
@@ -151,7 +169,7 @@ class Settings(Section):
     authorization_server: AuthorizationServer
     resources: list[Resource] = Field(min_length=1, max_length=256)
     identity: Identity
-    registry: RegistryFile
+    registry: RegistrySource
     replica: Annotated[str, AfterValidator(_identifier)] | None = None
     operations: Operations = Operations()
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({}))

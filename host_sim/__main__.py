@@ -12,7 +12,7 @@ COMMANDS = {
     "demo": ("host_sim.demo", "run the whole path once on this PC: device, broker, bridge, AS and MCP server"),
     "bridge": ("broker_bridge.command", "the bridge that stands beside an authorization server"),
     "as": ("host_sim.authorization_server.command", "the reference authorization server"),
-    "device": ("broker_bridge.device_command", "which devices may speak: enrol, list, revoke"),
+    "device": ("broker_bridge.device_command", "which devices may speak: enrol, list, revoke, import, export"),
     "doctor": ("host_sim.doctor", "go a device's way to its broker, bridge and AS step by step and name the step that fails"),
     "flash": ("boards.flash", "put Latchpin on a board"),
     "broker": ("host_sim.broker", "the demo broker (loopback only; production is mosquitto, EMQX or VerneMQ)"),

@@ -121,7 +121,7 @@ class Device(Talk):
         self.client.on_subscribe = lambda *_: self._ready.set()
         self.client.connect(broker.host, broker.port, keepalive=30)
         self.client.loop_start()
-        assert self._ready.wait(10), "the broker does not let the device in"
+        assert self._ready.wait(30), "the broker does not let the device in"
 
     def _on_connect(self, client: paho.Client, *_: object) -> None:
         client.subscribe(topics.topic(self.identity.device, "down"), qos=1)

@@ -50,7 +50,7 @@ class Foreign:
         self.authority = authority or trustme.CA()
         self.ca = folder / "ca.pem"
         self.authority.cert_pem.write_to_path(self.ca)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context = context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
         foreign = self
 

@@ -294,6 +294,30 @@ def test_a_revoked_device_is_ended(town: Town, device: Device):
     # A broker that follows the same registry has ended the connection by now: what the bridge says is not heard any more.
 
 
+def test_a_revoked_devices_next_frame_is_refused_and_its_connection_ended(place: Place, any_broker: Any, server: Foreign):
+    """Without a signal to the bridge: it follows its registry. mosquitto ends a connection whose account it no longer has."""
+    broker, registry = any_broker
+    revoked, other = place.identity(), place.identity()
+    broker.reload()
+    with running(place.configure(broker, server.issuer, server.resource, server.ca)) as bridge:
+        devices = [Device(identity, broker).shake() for identity in (revoked, other)]
+        assert [device.ask("DISCOVER", resource=0).name for device in devices] == ["OFFER", "OFFER"]
+        gone = threading.Event()
+        devices[0].client.on_disconnect = lambda *_: gone.set()
+        registry.revoke(revoked.device)
+        assert bridge.line(30, event="session", device=revoked.device)["code"] == "revoked"
+        if broker.kind == "mosquitto":
+            devices[0].say_up(devices[0].seal(message("DISCOVER", resource=0))[0])
+            assert devices[0].hear() == REFUSAL
+            devices[0].say_hello()
+            bridge.line(30, event="handshake", device=revoked.device, code="unknown_device")
+            broker.reload()
+        assert gone.wait(30)
+        assert devices[1].ask("DISCOVER", resource=0).name == "OFFER"
+        for device in devices:
+            device.close()
+
+
 def test_a_frame_of_a_session_that_nobody_knows_gets_a_hint(town: Town, device: Device):
     stale = session.Session(bytes(16), bytes(8), b"\x01", b"\x02", device.identity.device, "device")
     frame, _ = stale.seal(messages.pack(message("DISCOVER", resource=0)))

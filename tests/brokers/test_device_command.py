@@ -11,15 +11,20 @@ from pathlib import Path
 import pytest
 
 from broker_bridge import mosquitto
-from broker_bridge.registry import Registry, hash_mqtt_password, verify_mqtt_password
+from broker_bridge.registry import Device, Key, Registry, hash_mqtt_password, verify_mqtt_password
+from host_sim.__main__ import main
 from tests.brokers.conftest import a_point, enrolled
 
 HASH = hash_mqtt_password(b"door")
 
 
+def latchpin_device(*words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "host_sim", "device", *words]
+    return subprocess.run(command, input=typed, capture_output=True, text=True, check=False, timeout=60)
+
+
 def device(folder: Path, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "host_sim", "device", *words, "--registry", str(folder / "devices.toml")]
-    return subprocess.run(command, input=typed, capture_output=True, text=True, check=False, timeout=30)
+    return latchpin_device(*words, "--registry", str(folder / "devices.toml"), typed=typed)
 
 
 def said(folder: Path, *words: str, typed: str = "") -> str:
@@ -123,6 +128,67 @@ def test_a_folder_that_is_not_there_and_an_empty_registry_are_said(tmp_path: Pat
             [sys.executable, "-m", "host_sim", "device", *words], capture_output=True, text=True, check=True
         ).stdout
         assert "enrol" in shown and "mosquitto" in shown
+
+
+@pytest.mark.parametrize("name", ["devices.toml", "devices.sqlite"])
+def test_what_is_exported_is_imported_as_it_was(tmp_path: Path, name: str):
+    first = Registry(tmp_path / name)
+    two_keys = Device("lp-two", 'a "door", red', (Key(1, a_point()), Key(2, a_point())), HASH)
+    first.enrol_all([Device("lp-one", "", (Key(7, a_point()),), HASH), two_keys])
+    first.revoke("lp-one")
+    registry = ("--registry", str(tmp_path / name))
+    exported = latchpin_device("export", *registry).stdout
+    assert exported.splitlines()[0] == "device,alias,kid,public,mqtt_password_hash,revoked" and exported.count("\n") == 4
+    (tmp_path / "all.csv").write_text(exported)
+    for number, source in enumerate(("-", str(tmp_path / "all.csv"))):
+        again = tmp_path / f"again{number}.{name}"
+        done = latchpin_device("import", source, "--registry", str(again), typed=exported)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "imported 2 devices\n", "")
+        assert Registry(again).all() == first.all()
+    assert "--replace" in latchpin_device("import", str(tmp_path / "all.csv"), *registry).stderr
+    assert latchpin_device("import", str(tmp_path / "all.csv"), "--replace", *registry).returncode == 0
+
+
+def test_passwords_of_a_list_are_hashed(tmp_path: Path):
+    said(tmp_path, "import", "-", typed=f"\ufeffpublic,device,mqtt_password\r\n{a_point().hex()},lp-one,{'p' * 32}\r\n")
+    found = Registry(tmp_path / "devices.toml").get("lp-one")
+    assert found and verify_mqtt_password(found.mqtt_password_hash, b"p" * 32) and (found.alias, found.keys[0].kid) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("", "line 1: its columns"),
+        ("device,public,shoe_size\n", "line 1: its columns"),
+        ("{head}\n{good}\nlp-two,x,1,{key},{hash}\n", "line 3: it has not as many values"),
+        ("{head}\n{good}\nlp-two,x,1,{key},{hash},false,more\n", "line 3: it has not as many values"),
+        ("{head}\n{good}\nLP-TWO,x,1,{key},{hash},false\n", "line 3: a device id is"),
+        ("{head}\n{good}\nlp-two,x,1,04ab,{hash},false\n", "line 3: public is 128"),
+        ("{head}\n{good}\nlp-two,x,999,{key},{hash},false\n", "line 3: a kid is one byte"),
+        ("{head}\n{good}\nlp-two,x,1,{key},{hash},perhaps\n", "line 3: revoked is true or false"),
+        ("{head}\n{good}\nlp-two,x,1,{key},,false\n", "line 3: it wants either"),
+        ("{head}\n{good}\nlp-two,=1+1,1,{key},{hash},false\n", "line 3: an alias"),
+        ("{head}\n{good}\nlp-one,other,2,{key},{hash},false\n", "line 3: this device stands above"),
+        ("{head}\n{good}\n{good}\n", "each of its keys a kid"),
+        ('{head}\n{good}\nlp-two,"x\n', ": not CSV"),
+        ("{head}\n{good}\nlp-two,x,1,{same},{hash},false\n", "line 3: another device has this public key"),
+        ("device,public,mqtt_password\nlp-one,{key},short\n", "line 2: an MQTT password is 16 to 256"),
+        ("{head}\n{good}\n\udcff", "UTF-8"),
+    ],
+)
+def test_a_list_with_a_mistake_is_refused_as_a_whole_and_the_line_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: str, told: str
+):
+    key = a_point().hex()
+    good = f"lp-one,kitchen door,1,{key},{HASH},false"
+    text = lines.format(
+        head="device,alias,kid,public,mqtt_password_hash,revoked", good=good, key=a_point().hex(), same=key, hash=HASH
+    )
+    (tmp_path / "list.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert main(["device", "import", str(tmp_path / "list.csv"), "--registry", str(tmp_path / "devices.toml")]) == 2
+    answer = capsys.readouterr().err
+    assert answer.count("\n") == 1 and told in answer and key[:16] not in answer and "kitchen" not in answer
+    assert not (tmp_path / "devices.toml").exists()
 
 
 def test_mosquittos_files_name_no_revoked_device_and_deny_what_the_table_does_not_grant(tmp_path: Path):

@@ -3,23 +3,31 @@
 Not for brokers at work: those stand in test_isolation.py and beside it.
 """
 
+import contextlib
+import dataclasses
 import multiprocessing
 import os
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from broker_bridge.registry import Registry, RegistryError, hash_mqtt_password, verify_mqtt_password
+from broker_bridge.registry import Device, Key, Registry, RegistryError, hash_mqtt_password, verify_mqtt_password
 from tests.brokers.conftest import a_point
 
 PASSWORD_HASH = hash_mqtt_password(b"door")
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return Registry(tmp_path / "devices.toml")
+@pytest.fixture(params=["devices.toml", "devices.sqlite"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    """Each test runs with both forms of the file, unless it names one."""
+    return Registry(tmp_path / request.param)
+
+
+toml = pytest.mark.parametrize("registry", ["devices.toml"], indirect=True)
+sqlite = pytest.mark.parametrize("registry", ["devices.sqlite"], indirect=True)
 
 
 def test_an_enrolled_device_is_read_back_by_another_reader(registry: Registry):
@@ -87,6 +95,7 @@ def test_two_devices_cannot_have_one_key(registry: Registry):
         registry.enrol("lp-second", public, PASSWORD_HASH)
 
 
+@toml
 def test_a_broken_file_is_refused_and_what_was_read_stays_in_force(registry: Registry):
     registry.enrol("lp-7f3k2m", a_point(), PASSWORD_HASH)
     good = registry.path.read_text()
@@ -107,8 +116,9 @@ def _enrol_some(path: Path, name: str) -> None:
         registry.enrol(f"{name}-{number}", a_point(), PASSWORD_HASH)
 
 
-def test_writers_at_the_same_time_lose_nothing(tmp_path: Path):
-    path = tmp_path / "devices.toml"
+@pytest.mark.parametrize("name", ["devices.toml", "devices.sqlite"])
+def test_writers_at_the_same_time_lose_nothing(tmp_path: Path, name: str):
+    path = tmp_path / name
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_enrol_some, args=(path, f"writer-{name}")) for name in "ab"]
     for writer in writers:
@@ -117,7 +127,70 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path: Path):
         writer.join(60)
         assert writer.exitcode == 0
     assert len(Registry(path).all()) == 20
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["devices.toml", "devices.toml.lock"]
+    assert {file.name for file in tmp_path.iterdir()} <= {name, f"{name}.lock"}
+
+
+@sqlite
+def test_a_broken_sqlite_file_is_refused_and_what_was_read_stays_in_force(registry: Registry):
+    registry.enrol("lp-7f3k2m", a_point(), PASSWORD_HASH)
+    good = registry.path.read_bytes()
+    for broken in (b"not a database, surely not", good[:5000], good[:100] + bytes(len(good) - 100)):
+        registry.path.write_bytes(broken)
+        with pytest.raises(RegistryError, match="last good"):
+            registry._seen = None
+            registry.reload()
+        assert registry.get("lp-7f3k2m")
+        with pytest.raises(RegistryError):
+            Registry(registry.path)
+    registry.path.write_bytes(good)
+    with contextlib.closing(sqlite3.connect(registry.path)) as connection, connection:
+        connection.execute("UPDATE keys SET public = 'ab'")
+    with pytest.raises(RegistryError, match="device number 1") as refusal:
+        registry.reload()
+    assert "lp-7f3k2m" not in str(refusal.value)
+
+
+@sqlite
+def test_a_reader_that_may_not_write_reads_sqlite_too(registry: Registry):
+    """The bridge is a user of its own; the file belongs to whoever enrols."""
+    registry.enrol("lp-7f3k2m", a_point(), PASSWORD_HASH)
+    folder = registry.path.parent
+    folder.chmod(0o555)
+    registry.path.chmod(0o444)
+    try:
+        with contextlib.closing(sqlite3.connect(registry.path)) as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",), "WAL wants a file beside it"
+        reader = Registry(registry.path)
+        assert reader.get("lp-7f3k2m") and not reader.reload()
+    finally:
+        folder.chmod(0o755)
+
+
+def test_many_devices_are_enrolled_as_one_change_or_not_at_all(registry: Registry):
+    entries = [Device(f"lp-{number:04}", "", (Key(1, a_point()),), PASSWORD_HASH) for number in range(100)]
+    registry.enrol_all(entries[:50])
+    for wrong, text in (
+        (entries[0], "--replace"),
+        (entries[60], "twice"),
+        (dataclasses.replace(entries[70], device="X"), "id is"),
+    ):
+        with pytest.raises(RegistryError, match=text) as refusal:
+            registry.enrol_all([*entries[50:], wrong])
+        assert refusal.value.device == wrong.device and len(Registry(registry.path).all()) == 50
+    assert registry.enrol_all(entries, replace=True) == 100 and Registry(registry.path).all() == entries
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
+def test_a_new_file_has_the_group_of_a_folder_that_hands_it_on(registry: Registry):
+    """So that a bridge of another user reads it: the folder is setgid, and the file is the group's to read."""
+    folder = registry.path.parent
+    group = next((group for group in os.getgroups() if group != os.getgid()), os.getgid())
+    os.chown(folder, -1, group)
+    folder.chmod(0o2750)
+    for name in ("lp-one", "lp-two"):
+        registry.enrol(name, a_point(), PASSWORD_HASH)
+        status = registry.path.stat()
+        assert status.st_gid == group and status.st_mode & 0o777 == 0o640
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
