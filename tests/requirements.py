@@ -101,6 +101,9 @@ OAUTH_SERVER = {
     "RFC6749-4.1.3-a": Requirement("AS", "MUST", "A code is redeemed by the client that it was issued to alone."),
     "RFC6749-5.1-a": Requirement("AS", "MUST", "Responses with tokens or credentials have Cache-Control: no-store."),
     "RFC6749-5.2-a": Requirement("AS", "MUST", "A client that failed HTTP authentication gets 401 and WWW-Authenticate."),
+    "RFC6238-4-a": Requirement("AS", "MUST", "A one-time password is HOTP over the number of 30-second steps."),
+    "RFC6238-5.2-a": Requirement("AS", "MUST NOT", "A second attempt with the same one-time password is accepted."),
+    "RFC6238-5.2-b": Requirement("AS", "SHOULD", "At most one step is allowed for the delay of the network."),
     "RFC7009-2.1-a": Requirement(
         "AS", "MUST", "A revoked refresh token cannot be used any more; a foreign client cannot revoke it."
     ),

@@ -4,23 +4,32 @@ Not a console: pages, accounts and the audit log are not here.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import JSONResponse
 
 from broker_bridge import logs
 from host_sim.authorization_server import attempts
+from host_sim.authorization_server.accounts import normal_name
 from host_sim.authorization_server.audit import audit
-from host_sim.authorization_server.challenges import pin
+from host_sim.authorization_server.challenges import knowledge, otp, pairing_code, pin
 from host_sim.authorization_server.responses import answer
 from host_sim.authorization_server.services import Services
 from host_sim.authorization_server.settings import Name
 from host_sim.authorization_server.signing_keys import SigningKey
-from host_sim.authorization_server.storage import Device, Session, Transaction
+from host_sim.authorization_server.storage import Account, Device, Session, Transaction
 
-_FIELDS = {"device": str, "binding_word": str, "in_advance": bool}
+# What a call must say, and may say.
+_ASKED: dict[str, tuple[dict[str, type], dict[str, type]]] = {
+    "pin": ({"device": str}, {"binding_word": str, "in_advance": bool}),
+    "unlock": ({"device": str}, {}),
+    "approve": ({"user_code": str}, {}),
+    "refuse": ({"device": str}, {"binding_word": str}),
+}
 _DEVICE = TypeAdapter(Name)
 
 
@@ -45,6 +54,7 @@ def waiting(services: Services) -> list[dict[str, Any]]:
                 "resource": session.resource,
                 "since": session.created,
                 "client_id": session.client_id,
+                "asking": session.asking,
                 "locked": session.locked,
                 "pin_issued": (pin.expires(transaction, session) or 0) > now_s,
             }
@@ -59,7 +69,8 @@ def issue_pin(services: Services, device: str, binding_word: str | None = None) 
     """
     now_s = services.now_s()
     with services.storage.transaction() as transaction:
-        session = _the_one(transaction.waiting(now_s), device, binding_word)
+        waits = [session for session in transaction.waiting(now_s) if session.asking == pin.NAME]
+        session = _the_one(waits, device, binding_word)
         _refuse_limited(services, transaction, device, now_s)
         if session.locked:
             transaction.unlock(device, now_s)
@@ -93,6 +104,58 @@ def issue_pin_in_advance(services: Services, device: str) -> dict[str, Any]:
     return {"device": device, "pin": issued, "expires_in": ttl_s, "binding_word": None}
 
 
+def approve(services: Services, user_code: str) -> dict[str, Any]:
+    """The device that shows this code passes when it looks next. Raises AdminError: not_waiting."""
+    now_s = services.now_s()
+    with services.storage.transaction() as transaction:
+        session = pairing_code.find(transaction, services.keys, user_code, now_s)
+        if session is None or session.refused:
+            raise AdminError(404, "not_waiting", "no device shows this code now: look at its display again")
+        if session.locked:
+            transaction.unlock(session.device, now_s)
+        pairing_code.approve(transaction, session, None)
+        audit(transaction, None, "approved", session.device, now_s)
+    logs.line("approved", client=session.client_id, device=session.device, session=session.id)
+    return {"device": session.device, "binding_word": session.binding_word}
+
+
+def refuse(services: Services, device: str, binding_word: str | None = None) -> dict[str, Any]:
+    """The device is told that a person said no. Raises AdminError: not_waiting; ambiguous."""
+    with services.storage.transaction() as transaction:
+        session = _the_one(transaction.waiting(services.now_s()), device, binding_word)
+        transaction.refuse(session.id)
+        audit(transaction, None, "refused", session.device, services.now_s())
+    logs.line("refused", client=session.client_id, device=session.device, session=session.id)
+    return {"device": device, "refused": True}
+
+
+def enrol_otp(services: Services, name: str) -> str:
+    """The otpauth URI that the person's authenticator takes, this once. Raises AdminError: unknown_account."""
+    with services.storage.transaction() as transaction:
+        account = _account(transaction, name)
+        audit(transaction, account.id, "authenticator_set", account.name, services.now_s())
+        return otp.enrol(transaction, services.keys, account, urlsplit(services.settings.issuer).netloc)
+
+
+def enrol_knowledge(services: Services, name: str, answers: Mapping[str, str]) -> None:
+    """What the person will be asked for, by the names in as.toml. Raises AdminError: unknown_account; invalid_request."""
+    with services.storage.transaction() as transaction:
+        account = _account(transaction, name)
+        if not knowledge.enrol(transaction, services.keys, services.settings, account, answers):
+            raise AdminError(400, "invalid_request", "an answer is empty or too long: nothing was kept, answer all of them again")
+        audit(transaction, account.id, "knowledge_set", account.name, services.now_s())
+
+
+def unlock_account(services: Services, name: str) -> None:
+    """Its failures count from zero again. Raises AdminError: unknown_account; not_locked."""
+    with services.storage.transaction() as transaction:
+        account = _account(transaction, name)
+        if not attempts.forget(transaction, services.keys, account=account.id):
+            raise AdminError(404, "not_locked", "there were no wrong answers for this account")
+        audit(transaction, None, "unlocked", account.name, services.now_s())
+    logs.line("unlocked", account=account.id)
+
+
 def unlock(services: Services, device: str) -> dict[str, Any]:
     """The device may answer again; what PIN it had is void all the same. Raises AdminError: not_locked."""
     now_s = services.now_s()
@@ -121,8 +184,15 @@ def rotate_key(services: Services, after_s: int) -> SigningKey:
     return new
 
 
+def _account(transaction: Transaction, name: str) -> Account:
+    account = transaction.account_by_name(normal_name(name))
+    if account is None:
+        raise AdminError(404, "unknown_account", "no account of that name: `latchpin as user add` makes one")
+    return account
+
+
 def _the_one(sessions: list[Session], device: str, binding_word: str | None) -> Session:
-    found = [session for session in sessions if session.device == device and session.asking == pin.NAME]
+    found = [session for session in sessions if session.device == device]
     if binding_word is not None:
         found = [session for session in found if session.binding_word == binding_word]
     if not found:
@@ -138,7 +208,7 @@ def _refuse_limited(services: Services, transaction: Transaction, device: str, n
 
 
 class AdminEndpoint:
-    """GET /admin/waiting, GET /admin/devices, POST /admin/pin, POST /admin/unlock."""
+    """GET /admin/waiting and devices; POST /admin/pin, unlock, approve and refuse."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -162,21 +232,30 @@ class AdminEndpoint:
             return waiting(self._services)
         if name == "devices":
             return [asdict(device) for device in devices(self._services)]
-        asked = _fields(body)
+        asked = _fields(name, body)
         if name == "pin" and asked.get("in_advance"):
             return issue_pin_in_advance(self._services, asked["device"])
         if name == "pin":
             return issue_pin(self._services, asked["device"], asked.get("binding_word"))
+        if name == "approve":
+            return approve(self._services, asked["user_code"])
+        if name == "refuse":
+            return refuse(self._services, asked["device"], asked.get("binding_word"))
         return unlock(self._services, asked["device"])
 
 
-def _fields(body: bytes) -> dict[str, Any]:
+def _fields(name: str, body: bytes) -> dict[str, Any]:
+    must, may = _ASKED[name]
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):
         asked = None
-    if not isinstance(asked, dict) or "device" not in asked or set(asked) - set(_FIELDS):
-        raise AdminError(400, "invalid_request", "send a JSON object with device, and for a PIN binding_word or in_advance")
-    if not all(isinstance(value, _FIELDS[name]) for name, value in asked.items()):
-        raise AdminError(400, "invalid_request", "device and binding_word are texts, in_advance is true or false")
+    if not isinstance(asked, dict) or not must.keys() <= asked.keys() <= must.keys() | may.keys():
+        raise AdminError(
+            400,
+            "invalid_request",
+            f"send a JSON object with {' and '.join(must)}" + "".join(f", {one} if need be" for one in may),
+        )
+    if not all(isinstance(value, (must | may)[one]) for one, value in asked.items()):
+        raise AdminError(400, "invalid_request", "in_advance is true or false; everything else is a text")
     return asked

@@ -54,6 +54,8 @@ def build(services: Services) -> ASGIApp:
         _admin(under, "devices", admin, "GET"),
         _admin(under, "pin", admin, "POST"),
         _admin(under, "unlock", admin, "POST"),
+        _admin(under, "approve", admin, "POST"),
+        _admin(under, "refuse", admin, "POST"),
         *account_pages.routes(under),
         *device_pages.routes(under),
         static_files(under),

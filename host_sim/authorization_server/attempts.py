@@ -18,11 +18,12 @@ class Attempt:
     limited: bool  # by failures of the device or the account, whatever the session has left
 
 
-def charge(transaction: Transaction, keys: Keys, session: Session, account: str | None, now_s: int) -> Attempt:
-    """Counts one answer, whether device and account exist or not."""
+def charge(transaction: Transaction, keys: Keys, session: Session, account: str | None, is_account: bool, now_s: int) -> Attempt:
+    """Counts one answer, whether device and account exist or not. account: None where the challenge is not about one."""
     tries_left = transaction.charge_attempt(session.id)
-    known = session.asserted and not session.decoy
-    within = [transaction.charge_subject(subject, known, now_s) for subject in _subjects(keys, session.device, account)]
+    exist = (session.asserted and not session.decoy, is_account)
+    subjects = _subjects(keys, session.device, account)
+    within = [transaction.charge_subject(subject, known, now_s) for subject, known in zip(subjects, exist, strict=False)]
     live = tries_left is not None and all(within) and not session.decoy
     return Attempt(tries_left or 0, live, not all(within))
 

@@ -9,9 +9,12 @@ from host_sim.authorization_server.storage import Transaction
 ACTIONS = {
     "account_created": "Account created",
     "password_changed": "Password changed",
+    "authenticator_set": "Authenticator set up for",
+    "knowledge_set": "Questions answered for",
     "signed_in": "Signed in",
     "signed_out": "Signed out",
     "pin_issued": "PIN issued for",
+    "approved": "Approved",
     "refused": "Refused",
     "paired": "Paired",
     "locked": "Locked after wrong answers:",

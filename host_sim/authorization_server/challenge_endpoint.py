@@ -19,9 +19,7 @@ from authlib.oauth2.rfc6749 import (
 from starlette.responses import JSONResponse
 
 from broker_bridge import logs
-from host_sim.authorization_server import attempts, binding_words, challenges, dpop, ownership, policy
-from host_sim.authorization_server.audit import audit_lock
-from host_sim.authorization_server.challenges.contract import NOBODY, At, Outcome
+from host_sim.authorization_server import attempts, binding_words, dpop, ownership, policy, steps
 from host_sim.authorization_server.clients import Client, UnknownClient
 from host_sim.authorization_server.dpop import Proof
 from host_sim.authorization_server.errors import (
@@ -137,12 +135,13 @@ class ChallengeEndpoint:
             acr=rule.acr,
         )
         transaction.add_session(session)
-        challenges.ALL[session.asking or ""].begin(self._at(transaction, session, now_s))
+        steps.begin(self._services, transaction, session, now_s)
         reason = "unknown_device" if decoy else "locked" if session.locked else "none"
         return self._prompt(transaction, posted, session, auth_session, reason, now_s)
 
     def _begin_again(self, transaction: Transaction, posted: Posted, session: Session, now_s: int) -> JSONResponse:
         """The first request once more, or overtaken by its own repetition: nothing ends by it, and nothing begins."""
+        _refuse_refused(session)
         auth_session = self._first_handle(session.id, session.code_challenge)
         expires = max(session.expires, now_s + self._settings.session_ttl_s)
         handle = self._handle(auth_session)
@@ -187,16 +186,23 @@ class ChallengeEndpoint:
             dpop.demand(proof, session.jkt)  # FiPA-04, sections 9.5.1 and 9.6.1
         _check_repetitions(fields, session)
 
-        answers = self._answers(fields, session)
+        answers = steps.answers(self._services, session, fields)
         if superseded and answers:
             raise InvalidSession()
+        _refuse_refused(session)
         auth_session = self._turn(transaction, session, superseded, now_s)
-        session = _again(transaction, session)  # it lives longer now
+        session = steps.again(transaction, session)
+        reason = "none"
+        if session.asking is not None:
+            if answers:
+                reason = steps.answer(self._services, transaction, session, answers, now_s)
+            else:
+                reason = steps.look(self._services, transaction, session, now_s)
+            session = steps.again(transaction, session)
         if session.asking is None:
             return self._code(transaction, posted, session, auth_session, now_s)
-        if answers:
-            return self._judge(transaction, posted, session, auth_session, answers, now_s)
-        return self._prompt(transaction, posted, session, auth_session, "locked" if session.locked else "none", now_s)
+        to_all = "wrong_answer" if answers and reason != "none" else "none"
+        return self._prompt(transaction, posted, session, auth_session, reason, now_s, to_all)
 
     def _turn(self, transaction: Transaction, session: Session, superseded: bool, now_s: int) -> str:
         """The next auth_session. The one before it stays good for one question where a DPoP key guards it, and once only."""
@@ -206,46 +212,6 @@ class ChallengeEndpoint:
         if not transaction.turn_session(session.id, self._handle(auth_session), session.handle if keep_before else None, expires):
             raise InvalidSession()
         return auth_session
-
-    def _judge(
-        self, transaction: Transaction, posted: Posted, session: Session, auth_session: str, answers: dict[str, str], now_s: int
-    ) -> JSONResponse:
-        """Counted first; where nothing may be compared the same work is done and its outcome thrown away."""
-        challenge = challenges.ALL[session.asking or ""]
-        attempt = attempts.charge(transaction, self._keys, session, None, now_s)
-        at = self._at(transaction, session, now_s)
-        verdict = challenge.judge(at if attempt.live else at.dead(), answers)
-        if verdict.outcome is Outcome.RIGHT and attempt.live:
-            attempts.give_back(transaction, self._keys, session, None)
-            return self._pass(transaction, posted, session, auth_session, verdict.account, now_s)
-        spent = not attempt.tries_left
-        challenge.void(at if spent else at.dead())
-        to_lock = session.device if spent and session.asserted and not session.decoy else NOBODY
-        audit_lock(transaction, to_lock, now_s)
-        transaction.lock_device(to_lock, now_s)
-        locked = spent or attempt.limited
-        reason = "unknown_device" if session.decoy else "locked" if locked else verdict.outcome.value
-        session = _again(transaction, session)
-        return self._prompt(transaction, posted, session, auth_session, reason, now_s, to_all="wrong_answer")
-
-    def _pass(
-        self, transaction: Transaction, posted: Posted, session: Session, auth_session: str, account: str | None, now_s: int
-    ) -> JSONResponse:
-        """On to the next challenge, or to the code."""
-        transaction.pass_step(session.id, account, now_s + self._settings.session_ttl_s)
-        session = _again(transaction, session)
-        if session.asking is None:
-            attempts.end_row(transaction, self._keys, session, session.account)
-            return self._code(transaction, posted, session, auth_session, now_s)
-        challenges.ALL[session.asking or ""].begin(self._at(transaction, session, now_s))
-        return self._prompt(transaction, posted, session, auth_session, "none", now_s)
-
-    def _at(self, transaction: Transaction, session: Session, now_s: int) -> At:
-        return At(transaction, self._keys, self._settings, session, now_s)
-
-    def _answers(self, fields: Mapping[str, str], session: Session) -> dict[str, str]:
-        asked = {name for challenge in session.challenges.split() for name in challenges.ALL[challenge].names(self._settings)}
-        return {name: fields[name] for name in asked if name in fields}
 
     # Replies
 
@@ -263,16 +229,17 @@ class ChallengeEndpoint:
 
         `reason` is for an authenticated client; anybody else is told `to_all`.
         """
-        asked = challenges.ALL[session.asking or ""].ask(self._at(transaction, session, now_s))
+        asked = steps.ask(self._services, transaction, session, now_s)
         until = session.expires if asked.expires is None or asked.expires <= now_s else min(session.expires, asked.expires)
         body = {
             "error": "insufficient_authorization",
             "auth_session": auth_session,
             "inputs": asked.inputs,
             "message": asked.message,
+            "user_code": asked.user_code,
             "reason": reason if session.asserted else to_all,
             "tries_left": MAX_TRIES - session.tries,
-            "retry_after": 0,
+            "retry_after": asked.retry_after_s,
             "inputs_expire_in": until - now_s,
             "binding_word": session.binding_word,
             "padding": "",
@@ -325,10 +292,9 @@ class ChallengeEndpoint:
         return self._keys.keyed_hash("auth_session", auth_session)
 
 
-def _again(transaction: Transaction, session: Session) -> Session:
-    found = transaction.session(session.id)
-    assert found is not None
-    return found
+def _refuse_refused(session: Session) -> None:
+    if session.refused:
+        raise AccessDeniedError("A person refused it.")
 
 
 def _check_response_type(fields: Mapping[str, str]) -> None:

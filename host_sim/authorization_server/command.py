@@ -44,14 +44,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="as_command", required=True, metavar="serve|user|pin|device|client|key")
     commands.add_parser("serve", help="start the authorization server", parents=[common], epilog=_EPILOG, formatter_class=raw)
 
-    users = commands.add_parser("user", help="give a person an account").add_subparsers(
-        dest="as_action", required=True, metavar="add"
+    users = commands.add_parser("user", help="people: accounts, and how they prove who they are").add_subparsers(
+        dest="as_action", required=True, metavar="add|otp|knowledge|unlock"
     )
     add = users.add_parser("add", help="give a person an account; asks for the password", parents=[common])
     add.add_argument("name", metavar="NAME", help="what they sign in with: letters, digits and . _ + @ -")
     add.add_argument(
         "--password-file", type=Path, metavar="FILE", help="take the password from the first line of this file (- is stdin)"
     )
+
+    for action, text in (
+        ("otp", "set up an authenticator (TOTP): prints what it takes, this once"),
+        ("knowledge", "record what the person will be asked for (as.toml: knowledge), at the terminal"),
+        ("unlock", "let an account answer again after too many wrong answers"),
+    ):
+        parser = users.add_parser(action, help=text, parents=[common])
+        parser.add_argument("name", metavar="NAME", help="the name of the account")
 
     pins = commands.add_parser("pin", help="issue a PIN for a waiting device").add_subparsers(
         dest="as_action", required=True, metavar="issue"
@@ -67,9 +75,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     issue.add_argument("--in-advance", action="store_true", help="for whoever installs the device: before it asks")
 
-    for name, text in (("device", "who waits, and which devices ever asked"), ("client", "who may ask on a device's behalf")):
-        actions = commands.add_parser(name, help=text).add_subparsers(dest="as_action", required=True, metavar="list")
-        actions.add_parser("list", help=text, parents=[common])
+    text = "who waits, and which devices ever asked"
+    devices = commands.add_parser("device", help=text).add_subparsers(
+        dest="as_action", required=True, metavar="list|approve|refuse|unlock"
+    )
+    devices.add_parser("list", help=text, parents=[common])
+    approve = devices.add_parser("approve", help="let in the device that shows a code", parents=[common])
+    approve.add_argument("user_code", metavar="CODE", help="the code on its screen, such as WDJB-MJHT")
+    for action, text in (("refuse", "tell a waiting device no"), ("unlock", "let a locked device answer again")):
+        parser = devices.add_parser(action, help=text, parents=[common])
+        parser.add_argument("device", metavar="ID", help="the device, as `latchpin as device list` names it")
+    text = "who may ask on a device's behalf"
+    clients = commands.add_parser("client", help=text).add_subparsers(dest="as_action", required=True, metavar="list")
+    clients.add_parser("list", help=text, parents=[common])
 
     keys = commands.add_parser("key", help="the keys that sign access tokens").add_subparsers(
         dest="as_action", required=True, metavar="rotate|list"
@@ -105,8 +123,8 @@ def run(args: argparse.Namespace) -> int:
             if args.as_command == "key":
                 return _rotate_key(services, args.after) if args.as_action == "rotate" else _list_keys(services)
             if args.as_command == "user":
-                return _add_user(services, args.name, args.password_file)
-            return _issue_pin(services, args) if args.as_command == "pin" else _list_devices(services)
+                return _user(services, args)
+            return _issue_pin(services, args) if args.as_command == "pin" else _device(services, args)
         finally:
             services.storage.close()
     except (admin.AdminError, AccountError) as error:
@@ -126,6 +144,44 @@ def _serve(settings: Settings) -> int:
         https_service.serve(app.build(services), settings, settings.issuer)
     finally:
         services.storage.close()
+    return 0
+
+
+def _user(services: Services, args: argparse.Namespace) -> int:
+    if args.as_action == "add":
+        return _add_user(services, args.name, args.password_file)
+    if args.as_action == "otp":
+        uri = admin.enrol_otp(services, args.name)
+        print(uri)
+        print("Give this to the person's authenticator, as a QR code say: it is not shown again, and an older one is void.")
+    elif args.as_action == "knowledge":
+        admin.enrol_knowledge(
+            services, args.name, {entry.name: _asked(entry.label) for entry in services.settings.knowledge_inputs}
+        )
+        print("Recorded, as keyed hashes: nobody can read it here.")
+    else:
+        admin.unlock_account(services, args.name)
+        print("Unlocked.")
+    return 0
+
+
+def _asked(label: str) -> str:
+    # Not on the command line, which others can see; a pipe may answer line by line.
+    return getpass.getpass(f"{label}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+
+
+def _device(services: Services, args: argparse.Namespace) -> int:
+    if args.as_action == "list":
+        return _list_devices(services)
+    if args.as_action == "approve":
+        approved = admin.approve(services, args.user_code)
+        print(f'{approved["device"]}, which shows "{approved["binding_word"]}", is let in when it looks next.')
+    elif args.as_action == "refuse":
+        admin.refuse(services, args.device)
+        print("It is told when it asks next.")
+    else:
+        admin.unlock(services, args.device)
+        print("Unlocked.")
     return 0
 
 

@@ -6,13 +6,14 @@ Not for keys or secrets that the AS makes itself: those are in keys.py.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
 from broker_bridge import configuration
 from broker_bridge.configuration import HttpsUrl, PathOf, Scope, SecretFile, Section, TlsService, Visible
+from broker_bridge.profile import RESERVED
 from host_sim.authorization_server import challenges
 
 _EXAMPLE = """\
@@ -62,6 +63,39 @@ class ResourceEntry(Section):
     scopes: list[Scope] = Field(min_length=1)
 
 
+class InputEntry(Section):
+    """One thing that a person is asked for, as a keypad, a telephone or a terminal asks for it."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+    kind: Literal["digits", "text", "date", "choice", "secret"] = "text"
+    min: int = Field(default=1, ge=0, le=64)
+    max: int = Field(default=64, ge=1, le=64)
+    label: Annotated[str, Field(min_length=1, max_length=40)]
+    choices: list[Annotated[str, Field(min_length=1, max_length=40)]] | None = Field(default=None, min_length=1, max_length=8)
+
+    def asked(self) -> dict[str, Any]:
+        """It in the words of a challenge's `inputs`."""
+        words = {**self.model_dump(include={"name", "kind", "min", "max"}), "check": "none", "label": self.label}
+        return words if self.choices is None else {**words, "choices": self.choices}
+
+    @model_validator(mode="after")
+    def _sane(self) -> "InputEntry":
+        if self.name in RESERVED | {"device_id", "pin", "otp"}:
+            raise ValueError("name: has a meaning of its own in a request; choose another")
+        if self.min > self.max or len(self.label.encode()) > 40:
+            raise ValueError("min is above max, or the label is longer than 40 bytes")
+        if (self.kind == "choice") != (self.choices is not None):
+            raise ValueError("choices: belong to kind choice, and it to them")
+        return self
+
+
+def _voice() -> list[list[InputEntry]]:
+    name = InputEntry(name="name", label="Name")
+    birth_date = InputEntry(name="birth_date", kind="date", min=8, max=10, label="Date of birth (YYYYMMDD)")
+    last_four = InputEntry(name="last_four", kind="digits", min=4, max=4, label="Last four digits")
+    return [[name, birth_date], [last_four]]
+
+
 class PolicyRule(Section):
     """Which challenges a request must pass, in order; the first rule that fits decides, and what is left out fits all.
 
@@ -86,6 +120,8 @@ class Settings(TlsService):
     clients: list[ClientEntry] = Field(min_length=1)
     resources: list[ResourceEntry] = Field(min_length=1)
     policy: list[PolicyRule] = Field(default_factory=lambda: [PolicyRule(challenges=["pin"])])
+    username: InputEntry = InputEntry(name="username", label="User name")
+    knowledge: list[Annotated[list[InputEntry], Field(min_length=1, max_length=7)]] = Field(default_factory=_voice, min_length=1)
     devices: list[Name] | None = None  # None: every device that a confidential client asserts may ask
     session_ttl_s: int = Field(600, ge=1, le=3600)
     pin_ttl_s: int = Field(600, ge=1, le=3600)
@@ -116,11 +152,17 @@ class Settings(TlsService):
         """The URL of endpoint `name` below the issuer."""
         return self.issuer.rstrip("/") + "/" + name
 
+    @property
+    def knowledge_inputs(self) -> list[InputEntry]:
+        """Those of all rounds."""
+        return [entry for entries in self.knowledge for entry in entries]
+
     @model_validator(mode="after")
     def _no_doubles(self) -> "Settings":
         for name, keys in (
             ("clients", [entry.id for entry in self.clients]),
             ("resources", [entry.uri for entry in self.resources]),
+            ("knowledge", [self.username.name, *(entry.name for entry in self.knowledge_inputs)]),
         ):
             if len(set(keys)) != len(keys):
                 raise ValueError(f"{name}: the same one stands there twice")

@@ -277,7 +277,7 @@ MISTAKES = {
     'clients = [{ id = "c", secret = "short" }]\n': "the secret is shorter",
     'clients = [{ id = "c", secret = "canary-canary-canary", secret_file = "as.key" }]\n': "not both",
     'clients = [{ id = "c" }, { id = "c" }]\n': "clients: the same one stands there twice",
-    'policy = [{ challenges = ["riddle"] }]\n': "challenges: knows pin",
+    'policy = [{ challenges = ["riddle"] }]\n': "challenges: knows knowledge, otp, pairing_code, pin",
     "listen = \n": "not TOML",
 }
 

@@ -20,38 +20,48 @@ class Outcome(StrEnum):
     RIGHT = "right"
     WRONG = "wrong_answer"
     EXPIRED = "expired"
+    MORE = "more"  # nothing was compared yet: there is another round
+    WAITING = "waiting"  # for a person, who has not acted yet
 
 
 @dataclass(frozen=True)
 class At:
-    """Where a session stands. Not `live`: the same work is done, and nothing can be right."""
+    """Where a session stands. `who`: the id of the account, `known` without being said, or said and not proved.
+
+    Not `live`: the same work is done, and nothing can be right.
+    """
 
     transaction: Transaction
     keys: Keys
     settings: "Settings"
     session: Session
     now_s: int
+    who: str = NOBODY
+    known: bool = False
     live: bool = True
 
     def dead(self) -> "At":
-        return replace(self, live=False)
+        return replace(self, who=NOBODY, live=False)
 
 
 @dataclass(frozen=True)
 class Asked:
     """What a person is asked: `inputs` as a keypad, a telephone or a terminal asks for them, and `message` in one line.
 
-    expires: until when an answer can be right (epoch seconds), where that is sooner than the session's end.
+    expires: until when an answer can be right (epoch seconds), where that is sooner than the session's end. user_code: what the
+    device shows. retry_after_s: without inputs, when to look again.
     """
 
     inputs: list[dict[str, Any]]
     message: str  # at most 160 bytes
     expires: int | None = None
+    user_code: str = ""
+    retry_after_s: int = 0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`account`: who acted or was proved, where the challenge knows it."""
+    """`account`: the id of who acted or was proved, where the challenge knows it."""
 
     outcome: Outcome
     account: str | None = None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from host_sim.authorization_server.settings import Settings
 
 NAME = "pin"
+NAMES_ACCOUNT = False
 DIGITS = 8
 
 _MESSAGE = "Ask for a PIN for this device"

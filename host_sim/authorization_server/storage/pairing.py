@@ -94,6 +94,14 @@ class Pairing(Tables):
             == 1
         )
 
+    def claim(self, session: str, account: str) -> None:
+        """It says whose account it is; nothing is proved by that."""
+        self._execute("UPDATE sessions SET claimed = ? WHERE id = ?", (account, session))
+
+    def refuse(self, session: str) -> None:
+        """A person said no: its device is told so when it asks next."""
+        self._execute("UPDATE sessions SET refused = 1 WHERE id = ?", (session,))
+
     def pass_step(self, session: str, account: str | None, expires: int) -> None:
         """On to the next challenge. account: who is known from now on, if the session did not know before."""
         self._execute(
@@ -106,7 +114,7 @@ class Pairing(Tables):
 
     def waiting(self, now: int) -> list[Session]:
         """Live sessions in which somebody waits for a person, oldest first. Decoys are not among them."""
-        found = self._all(Session, "expires > ? AND decoy = 0 ORDER BY created, id", now)
+        found = self._all(Session, "expires > ? AND decoy = 0 AND refused = 0 ORDER BY created, id", now)
         return [session for session in found if session.asking]
 
     def count_claimed_sessions(self, client_id: str, now: int) -> int:

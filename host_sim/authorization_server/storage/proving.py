@@ -1,9 +1,9 @@
-"""What is proved with and what guessing costs: PINs, and failures by device and account.
+"""What is proved with and what guessing costs: PINs, approvals, one-time passwords, knowledge; failures by device and account.
 
 Not for sessions: pairing.py.
 """
 
-from host_sim.authorization_server.storage.rows import MAX_TRIES, Pin
+from host_sim.authorization_server.storage.rows import MAX_TRIES, Pin, Session
 from host_sim.authorization_server.storage.tables import Tables
 
 DAY_S = 86400
@@ -22,6 +22,49 @@ class Proving(Tables):
 
     def void_pin(self, holder: str) -> None:
         self._execute("DELETE FROM pins WHERE holder = ?", (holder,))
+
+    # Pairing codes
+
+    def show_code(self, session: str, code: bytes) -> None:
+        """This session's device shows the code of that keyed hash. Of two that show the same one, the later one is found."""
+        self._execute("INSERT OR REPLACE INTO pairing_codes (session, code) VALUES (?, ?)", (session, code))
+
+    def session_showing(self, code: bytes, now: int) -> Session | None:
+        return self._one(Session, "id IN (SELECT session FROM pairing_codes WHERE code = ?) AND expires > ?", code, now)
+
+    def approve(self, session: str, account: str | None) -> None:
+        self._execute("UPDATE pairing_codes SET approved = 1, account = ? WHERE session = ?", (account, session))
+
+    def approval(self, session: str) -> tuple[bool, str | None]:
+        """(whether somebody approved, the account behind it)"""
+        found = self._execute("SELECT approved, account FROM pairing_codes WHERE session = ?", (session,)).fetchone()
+        return (bool(found[0]), found[1]) if found else (False, None)
+
+    # One-time passwords
+
+    def set_otp(self, account: str, seed: bytes) -> None:
+        self._execute("UPDATE accounts SET totp = ?, totp_step = 0 WHERE id = ?", (seed, account))
+
+    def use_otp_step(self, account: str, step: int) -> bool:
+        """False: this step was used, or a later one."""
+        return (
+            self._execute("UPDATE accounts SET totp_step = ? WHERE id = ? AND totp_step < ?", (step, account, step)).rowcount == 1
+        )
+
+    # Knowledge
+
+    def set_knowledge(self, account: str, knowledge: str) -> None:
+        self._execute("UPDATE accounts SET knowledge = ? WHERE id = ?", (knowledge, account))
+
+    def give(self, session: str, name: str, digest: bytes) -> None:
+        """Keeps an answer of this session until all rounds are in."""
+        self._execute("INSERT OR REPLACE INTO given VALUES (?, ?, ?)", (session, name, digest))
+
+    def given(self, session: str) -> dict[str, bytes]:
+        return dict(tuple(row) for row in self._execute("SELECT name, digest FROM given WHERE session = ?", (session,)))
+
+    def forget_given(self, session: str) -> None:
+        self._execute("DELETE FROM given WHERE session = ?", (session,))
 
     # Attempts
 

@@ -32,6 +32,8 @@ class Session:
     handle_before: bytes | None
     account: str | None = None  # who issued the PIN or approved: the owner of what comes of it
     acr: str | None = None  # what passing it is worth (RFC 9470)
+    claimed: str | None = None  # whose account it says it is; nothing is proved by that
+    refused: bool = False  # by a person
 
     @property
     def asking(self) -> str | None:
@@ -127,6 +129,7 @@ class Account:
     created: int
     totp: bytes | None = field(default=None, repr=False)
     knowledge: str | None = field(default=None, repr=False)
+    totp_step: int = 0  # the last one that was used
 
 
 @dataclass(frozen=True)

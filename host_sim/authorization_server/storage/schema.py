@@ -73,4 +73,17 @@ MIGRATIONS = (
     CREATE INDEX devices_by_owner ON devices (owner);
     CREATE INDEX families_by_subject ON families (subject);
     """,
+    """
+    ALTER TABLE accounts ADD COLUMN totp_step INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN claimed TEXT;
+    ALTER TABLE sessions ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE pairing_codes (
+        session TEXT PRIMARY KEY REFERENCES sessions (id) ON DELETE CASCADE, code BLOB NOT NULL UNIQUE,
+        approved INTEGER NOT NULL DEFAULT 0, account TEXT
+    );
+    CREATE TABLE given (
+        session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE, name TEXT NOT NULL, digest BLOB NOT NULL,
+        PRIMARY KEY (session, name)
+    ) WITHOUT ROWID
+    """,
 )
