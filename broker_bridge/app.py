@@ -31,7 +31,7 @@ from latchpin.wire.bridge_side import CODES
 
 FRAME_EXPIRY_S = 10  # a device waits 5 s for a reply, asks once more, and then takes the replica for dead
 REGISTRY_EVERY_S = 2
-STOP_S = 1.0
+HAND_OVER_S = 10.0
 
 
 def login(settings: Settings) -> Login:
@@ -90,9 +90,9 @@ class App:
         self._service_manager = ServiceManager()
 
     async def run(self) -> None:
-        """Serves until SIGTERM or Ctrl-C."""
+        """Serves until SIGTERM, then hands its devices over to other replicas; Ctrl-C or a second SIGTERM ends it at once."""
         loop = asyncio.get_running_loop()
-        stop = life.told_to_stop()
+        stop, at_once = life.told_to_stop()
         with contextlib.suppress(NotImplementedError, AttributeError):
             loop.add_signal_handler(signal.SIGHUP, self._devices.follow_registry)
         listen = self._settings.operations.listen
@@ -104,8 +104,8 @@ class App:
             try:
                 await asyncio.wait([stopping, *rooms], return_when=asyncio.FIRST_COMPLETED)
                 self._service_manager.tell("STOPPING=1")
-                if self._running and stopping.done():
-                    await asyncio.wait(self._running, timeout=STOP_S)
+                if stopping.done():
+                    await self._hand_over(at_once)
             finally:
                 # The broker's room says goodbye when it is cancelled, after the last reply.
                 everything = [*self._running, *self._asking, *rooms, stopping]
@@ -118,6 +118,18 @@ class App:
                 if isinstance(result, Exception):
                     raise result
         logs.line("stopped", replica=self.replica)
+
+    async def _hand_over(self, at_once: asyncio.Event) -> None:
+        """No new session comes, what runs ends, and each device that asks opens its next session elsewhere."""
+        logs.line("stopping", replica=self.replica, count=self._devices.live)
+        self._devices.handing_over = True
+        self._broker.unsubscribe(bridge_side.SHARED_HELLO)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HAND_OVER_S):
+                while self._broker.connected and not at_once.is_set():
+                    if not (self._running or self._devices.speaking or self._broker.unsubscribing):
+                        break
+                    await asyncio.sleep(0.02)
 
     def _parts(self) -> list[Coroutine[None, None, None]]:
         parts: list[Coroutine[None, None, None]] = [self._broker.run(), self._housekeeping(), self._watch_server()]
@@ -280,6 +292,8 @@ class App:
             await asyncio.sleep(PROBE_EVERY_S)
 
     def _missing(self) -> str:
+        if self._devices.handing_over:
+            return "stopping"
         if not self._broker.connected:
             return "broker"
         return "" if self._as_client.reachable and not self._as_client.given_up else "authorization_server"

@@ -84,6 +84,16 @@ class BrokerClient:
         self._waiting.append(_Out(topic, payload, asyncio.get_running_loop().time() + expiry_s))
         self._flush()
 
+    def unsubscribe(self, pattern: str) -> None:
+        """Nothing is asked for under `pattern` any more; `unsubscribing` until the broker has agreed."""
+        self._filters.remove(pattern)
+        if self._connection is not None:
+            self._connection.unsubscribe(pattern)
+
+    @property
+    def unsubscribing(self) -> bool:
+        return self._connection is not None and self._connection.unsubscribing
+
     async def run(self) -> None:
         """Connects, and connects again, until cancelled; then says goodbye."""
         loop = asyncio.get_running_loop()
@@ -187,6 +197,7 @@ class _Connection(asyncio.Protocol):
         self._sent: dict[int, _Out] = {}
         self._packet_id = 0
         self._owed: deque[list[int]] = deque()  # [packet id, 1 once admitted], in the order of arrival
+        self.unsubscribing = False
         self._heard = True
         self._keep_alive_s = login.keep_alive_s
 
@@ -246,17 +257,25 @@ class _Connection(asyncio.Protocol):
     def can_send(self) -> bool:
         return not self._paused and len(self._sent) < self._window and not self._closed.done()
 
-    def send(self, out: _Out, expiry_s: int) -> None:
+    def _next_id(self) -> int:
         self._packet_id = self._packet_id % 65535 + 1
         while self._packet_id in self._sent:
             self._packet_id = self._packet_id % 65535 + 1
+        return self._packet_id
+
+    def unsubscribe(self, pattern: str) -> None:
+        self.unsubscribing = True
+        self._write(mqtt5.UnsubscribePacket(self._next_id(), [pattern]).write())
+
+    def send(self, out: _Out, expiry_s: int) -> None:
+        packet_id = self._next_id()
         packet = mqtt5.PublishPacket(
-            out.topic, out.payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=self._packet_id, message_expiry_interval=expiry_s
+            out.topic, out.payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=packet_id, message_expiry_interval=expiry_s
         ).write()
         if len(packet) > self._most_bytes:
             self._counts["too_large_for_broker"] += 1
             return
-        self._sent[self._packet_id] = out
+        self._sent[packet_id] = out
         self._write(packet)
 
     def unacknowledged(self) -> list[_Out]:
@@ -306,6 +325,8 @@ class _Connection(asyncio.Protocol):
                     raise Unsuitable("subscription_" + code.name.lower())
             if not self.ready.done():
                 self.ready.set_result(None)
+        elif isinstance(packet, mqtt5.UnsubAckPacket):
+            self.unsubscribing = False
         elif isinstance(packet, mqtt5.DisconnectPacket):
             raise Unsuitable("broker_says_" + packet.reason_code.name.lower())
         elif not isinstance(packet, mqtt5.PingRespPacket):

@@ -19,7 +19,7 @@ from broker_bridge.registry import Registry, RegistryError
 T = TypeVar("T")
 
 EPILOG = """\
-latchpin bridge --config bridge.toml        serve until Ctrl-C or SIGTERM; prints "ready REPLICA" once devices can reach it
+latchpin bridge --config bridge.toml        serve, with "ready REPLICA" once devices can reach it; SIGTERM hands them over
 latchpin bridge key --out bridge.key        make the bridge's key; prints KID PUBLICHEX, which devices pin
 latchpin bridge check --config bridge.toml  talk to broker, authorization server and resources; say what to mend
 latchpin bridge acl --broker mosquitto      print your broker's ACL file; its head says which options go with it

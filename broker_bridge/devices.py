@@ -72,7 +72,10 @@ class _Speaker:
 
 
 class Devices:
-    """Every device of this replica. `counts` says what happened to frames; `log(event, **members)` writes a line."""
+    """Every device of this replica. `counts` says what happened to frames; `log(event, **members)` writes a line.
+
+    handing_over: while it is set, a session ends with the first request that nothing binds to this replica.
+    """
 
     def __init__(
         self, registry: Lookup, responder: Responder, replica: str, limits: Limits, random: Callable[[int], bytes], log: Log
@@ -91,6 +94,7 @@ class Devices:
         self._frames = Allowances(limits.frames_per_s, limits.frames_burst)
         self._handshakes = Allowances(limits.handshakes_per_s, ceil(limits.handshakes_per_s * 2))
         self.counts: Counter[str] = Counter()
+        self.handing_over = False
 
     @property
     def live(self) -> int:
@@ -99,6 +103,11 @@ class Devices:
     @property
     def pending(self) -> int:
         return len(self._pending)
+
+    @property
+    def speaking(self) -> bool:
+        """True while there is a session, or a handshake that may become one."""
+        return bool(self._by_sid or self._pending)
 
     def take(self, topic: str, payload: bytes, now_s: float) -> tuple[str, bytes] | Opened | None:
         """What a frame leads to: (device, payload) to publish on its `down`, an Opened request, or nothing."""
@@ -240,7 +249,13 @@ class Devices:
             message = unpack(plaintext)
         except PeerError:
             return self._drop("malformed")
-        return Opened(live, message, sha256(plaintext).digest(), answers) if is_request(message) else self._drop("malformed")
+        if not is_request(message):
+            return self._drop("malformed")
+        if self.handing_over and not live.exchange.bound(message):
+            # To the device this session is unknown from now on: it opens another one and asks there (wire/README.md, rule 6).
+            self._end(live, "handed_over")
+            return device, REFUSAL
+        return Opened(live, message, sha256(plaintext).digest(), answers)
 
     def _confirm(self, live: Live) -> None:
         before = self._confirmed.pop(live.device, None)

@@ -121,6 +121,12 @@ class Exchange:
         self._entries[rid] = entry
         return entry, self._way(message, world, now_s)
 
+    def bound(self, message: Message) -> bool:
+        """True for what another replica could not do as well: a request that is known here, the rest of a long answer, and
+        an answer that a person typed (it never crosses sessions: wire/README.md, rule 4)."""
+        typed = message.name == "CHALLENGE" and bool(message.get("answers"))
+        return message["rid"] in self._entries or typed or bool(message.get("block"))
+
     def finish(self, entry: Entry, told: Told) -> None:
         """Keeps a reply for a repetition of its rid."""
         entry.told = told

@@ -18,13 +18,19 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def told_to_stop() -> asyncio.Event:
-    """An event that SIGTERM and Ctrl-C set, for the loop that runs."""
-    stop = asyncio.Event()
+def told_to_stop() -> tuple[asyncio.Event, asyncio.Event]:
+    """(stop, at once) for the loop that runs: SIGTERM sets the first, a second SIGTERM and Ctrl-C set both."""
+    stop, at_once = asyncio.Event(), asyncio.Event()
+
+    def told(number: signal.Signals) -> None:
+        if number == signal.SIGINT or stop.is_set():
+            at_once.set()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
+            asyncio.get_running_loop().add_signal_handler(number, told, number)
+    return stop, at_once
 
 
 def ready(what: str) -> None:

@@ -128,7 +128,7 @@ def run(args: argparse.Namespace, kind: type[Broker] = Broker) -> int:
     raise_file_limit()
 
     async def main() -> None:
-        stop, configured = life.told_to_stop(), load(args.config)
+        (stop, _), configured = life.told_to_stop(), load(args.config)
         logs.start(configured.log_level)
         await serve(configured, stop, kind)
 

@@ -8,6 +8,7 @@ import json
 import os
 import queue
 import secrets
+import signal
 import socket
 import ssl
 import subprocess
@@ -213,7 +214,8 @@ class Bridge:
         raise AssertionError(f"no line with {members} in\n" + "".join(self.text[-20:]))
 
     def stop(self) -> int:
-        self.process.terminate()
+        """Ends it as Ctrl-C does, without handing anything over; its exit code."""
+        self.process.send_signal(signal.SIGINT)
         code = self.process.wait(30)
         self._reader.join(5)
         return code

@@ -411,15 +411,17 @@ def test_it_ends_cleanly_while_no_broker_answers(place: Place, broker: Running, 
     assert process.returncode == 0 and out == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_cleanly_and_soon_even_with_a_request_running(place: Place, broker: Running, server: Foreign, number: int):
+@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
+def test_it_ends_at_once_when_told_so_even_with_a_request(
+    place: Place, broker: Running, server: Foreign, numbers: list[signal.Signals]
+):
     identity = place.identity()
     hanging: list[Any] = []
-    released = threading.Event()
+    ended = threading.Event()
 
     def hang(asked: Any) -> Said:
         hanging.append(asked)
-        released.wait(60)
+        ended.wait(60)
         return prompt()
 
     server.routes["/challenge"] = hang
@@ -427,22 +429,27 @@ def test_it_ends_cleanly_and_soon_even_with_a_request_running(place: Place, brok
     with running(config) as bridge:
         device = Device(identity, broker).shake()
         device.say_up(device.seal(message("CHALLENGE", **CHALLENGE))[0])
-        until(lambda: bool(hanging))
-        bridge.process.send_signal(number)
+        until(lambda: bool(hanging), 30)
+        for number in numbers:
+            bridge.process.send_signal(number)
+            bridge.line(30, event="stopping")
         assert bridge.process.wait(30) == 0, "it does not wait for an answer that never comes"
-        released.set()
         assert bridge.line(event="stopped")["replica"] == bridge.replica
+        ended.set()
         device.close()
     assert "Traceback" not in "".join(bridge.text) and len(bridge.lines) == len(bridge.text)
 
 
-def test_a_request_that_ends_in_time_is_answered_before_the_goodbye(place: Place, broker: Running, server: Foreign):
+def test_sigterm_lets_a_request_end_and_sends_the_device_elsewhere_when_it_asks_again(
+    place: Place, broker: Running, server: Foreign
+):
     identity = place.identity()
     begun: list[Any] = []
+    told = threading.Event()
 
     def slow(asked: Any) -> Said:
         begun.append(asked)
-        time.sleep(0.5)
+        assert told.wait(60)
         return prompt("in time")
 
     server.routes["/challenge"] = slow
@@ -450,9 +457,14 @@ def test_a_request_that_ends_in_time_is_answered_before_the_goodbye(place: Place
         device = Device(identity, broker).shake()
         frame, request = device.seal(message("CHALLENGE", **CHALLENGE))
         device.say_up(frame)
-        until(lambda: bool(begun))
-        assert bridge.stop() == 0
+        until(lambda: bool(begun), 30)
+        bridge.process.send_signal(signal.SIGTERM)
+        told.set()
         assert device.open(device.hear(), request)["auth_session"] == "in time"
+        device.say_up(device.seal(message("DISCOVER", resource=0))[0])
+        assert device.hear() == REFUSAL
+        assert bridge.process.wait(30) == 0
+        assert bridge.line(event="session", code="handed_over")["device"] == identity.device
         device.close()
 
 

@@ -219,6 +219,25 @@ def test_when_there_are_too_many_sessions_the_oldest_goes(tmp_path: Path):
     assert house.speak(talks[0])[1] == REFUSAL and isinstance(house.speak(talks[2]), Opened)
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields", "served"),
+    [
+        ("DISCOVER", {"resource": 0}, False),
+        ("CHALLENGE", {"resource": 0, "scope": 0, "auth_session": "s"}, False),
+        ("CHALLENGE", {"resource": 0, "scope": 0, "auth_session": "s", "answers": {"pin": "1"}}, True),
+        ("CALL", {"resource": 0, "method": "tools/call", "access_token": "t", "block": 0}, False),
+        ("CALL", {"resource": 0, "method": "tools/call", "access_token": "t", "block": 1}, True),
+    ],
+)
+def test_while_it_hands_over_it_serves_only_what_another_replica_could_not(house: House, kind: str, fields: Any, served: bool):
+    talk = house.confirmed()
+    house.devices.handing_over = True
+    frame, _ = talk.seal(message(kind, **fields))
+    came = house.up(talk, frame)
+    assert isinstance(came, Opened) if served else came == (talk.identity.device, REFUSAL)
+    assert house.devices.speaking == served
+
+
 def test_an_unknown_device_is_refused_before_any_key_is_touched(house: House):
     stranger = Talk(Identity(house.public))
     assert house.hello(stranger) == REFUSAL and house.devices.pending == 0

@@ -40,7 +40,7 @@ ELSEWHERE = {
         "brokers/test_device_command.py::test_a_revoked_device_is_listed_as_such_and_comes_back_with_replace"
     ),
     "latchpin bridge check --config bridge.toml": "bridge/test_command.py::test_check_says_ok_item_by_item",
-    "latchpin bridge --config bridge.toml": "bridge/test_bridge.py::test_it_ends_cleanly_and_soon_even_with_a_request_running",
+    "latchpin bridge --config bridge.toml": "bridge/test_bridge.py::test_it_ends_at_once_when_told_so_even_with_a_request",
     "latchpin flash --board NAME --port PORT": "adapters/test_flash.py::test_an_empty_board_becomes_an_enrolled_device_at_work",
     "latchpin flash --board ESP32_SERIAL --port /dev/ttyUSB0 --settings settings.json --bridge-key 2:04c1... "
     '--registry devices.toml --alias "kitchen door"': (
