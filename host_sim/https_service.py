@@ -4,6 +4,7 @@ Not for what it answers: that is the application's.
 """
 
 import asyncio
+import gc
 import signal
 import socket
 import ssl
@@ -64,5 +65,6 @@ def serve(app: ASGIApp, configured: TlsService, url: str, lifespan: Literal["on"
     except OSError as error:
         raise ConfigurationError(f"listen: {error.strerror}: is another server there? If so, choose another port") from None
     logs.start(configured.log_level)
+    gc.freeze()  # what a start makes stays: no use in looking through it again and again
     with listener:
         _Server(config, url).run(sockets=[listener])

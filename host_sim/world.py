@@ -76,6 +76,11 @@ class Service:
             raise WorldError(f"{self.name} did not start. The end of {self.log}:\n{tail}")
         return line.decode().removeprefix("ready").strip()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def poke(self, number: signal.Signals) -> None:
         """SIGHUP makes the bridge read its registry again, SIGSTOP makes any of them a dead man."""
         assert self._process is not None

@@ -47,9 +47,9 @@ def build(services: Services) -> ASGIApp:
         _document(metadata.path(settings), metadata.document(settings)),
         Route(under + "/jwks.json", _jwks(services), methods=["GET"]),
         Route(under + "/authorize", _no_web_login, methods=["GET", "POST"]),
-        _form(under + "/challenge", ChallengeEndpoint(services)),
-        _form(under + "/token", TokenEndpoint(core)),
-        _form(under + "/revoke", Revocation(core)),
+        _form(services, under + "/challenge", ChallengeEndpoint(services)),
+        _form(services, under + "/token", TokenEndpoint(core)),
+        _form(services, under + "/revoke", Revocation(core)),
         _admin(under, "waiting", admin, "GET"),
         _admin(under, "devices", admin, "GET"),
         _admin(under, "pin", admin, "POST"),
@@ -68,10 +68,10 @@ def build(services: Services) -> ASGIApp:
     return _EveryResponse(app, services)
 
 
-def _form(path: str, endpoint: FormEndpoint) -> Route:
+def _form(services: Services, path: str, endpoint: FormEndpoint) -> Route:
     async def handle(request: Request) -> Response:
         posted = await forms.read(request)
-        return await run_in_threadpool(endpoint.answer, posted)
+        return await services.storage.together(lambda: endpoint.answer(posted))
 
     return Route(path, handle, methods=["POST"])
 

@@ -7,6 +7,7 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from joserfc import jwt
@@ -37,11 +38,11 @@ def verify(text: str, method: str, url: str) -> Proof:
     """
     if len(text) > MAX_PROOF:
         raise InvalidDpopProof("The proof is too large.")
-    keys: list[ECKey] = []
+    found: list[tuple[ECKey, str]] = []
 
     def key_of(token) -> ECKey:
-        keys.append(_public_key(token.headers()))
-        return keys[0]
+        found.append(_public_key(token.headers()))
+        return found[0][0]
 
     try:
         claims = jwt.decode(text, key_of, algorithms=ALGORITHMS).claims
@@ -58,7 +59,7 @@ def verify(text: str, method: str, url: str) -> Proof:
         raise InvalidDpopProof("The htu of the proof is another URL.")
     if nonce is not None and not isinstance(nonce, str):
         raise InvalidDpopProof("The nonce of the proof is no text.")
-    return Proof(keys[0].thumbprint(), jti, nonce)
+    return Proof(found[0][1], jti, nonce)
 
 
 def of_header(values: tuple[str, ...], url: str) -> Proof | None:
@@ -115,13 +116,19 @@ def accept(proof: Proof, nonces: Nonces, keys: Keys, transaction: Transaction, n
         raise InvalidDpopProof("The proof was used before.")
 
 
-def _public_key(header: dict) -> ECKey:
+def _public_key(header: dict) -> tuple[ECKey, str]:
     jwk = header.get("jwk")
     if header.get("typ") != "dpop+jwt" or not isinstance(jwk, dict) or "d" in jwk:
         raise ValueError("header")
     if jwk.get("kty") != "EC" or jwk.get("crv") != "P-256":
         raise ValueError("key")
-    return ECKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "y")})
+    return _imported(jwk["x"], jwk["y"])
+
+
+@lru_cache(maxsize=4096)  # a device signs every request with the same key
+def _imported(x: str, y: str) -> tuple[ECKey, str]:
+    key = ECKey.import_key({"kty": "EC", "crv": "P-256", "x": x, "y": y})
+    return key, key.thumbprint()
 
 
 def _same_url(one: str, other: str) -> bool:

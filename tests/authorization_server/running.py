@@ -42,6 +42,7 @@ class Files:
     """What an AS is given: `issuer`, `ca` (PEM file), `config` (as.toml), `state` (its directory)."""
 
     def __init__(self, folder: Path, port: int, settings: dict[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.ca = folder / "ca.pem"
         self.config = folder / "as.toml"
@@ -155,7 +156,6 @@ class Server(Files):
 @contextmanager
 def server(folder: Path, **settings: Any) -> Iterator[Server]:
     """An AS with these settings of as.toml beside the usual ones; stopped at the end."""
-    folder.mkdir(parents=True, exist_ok=True)
     (port,) = free_ports(1)
     if "issuer" in settings:
         settings["issuer"] = settings["issuer"].replace("PORT", str(port))

@@ -21,6 +21,7 @@ SECTIONS = {
     "heap": "device_heap",
     "sizes": "sizes",
     "bridge": "sealed_path",
+    "as": "authorization_server",
     "crypto": "crypto",
 }
 

@@ -3,11 +3,13 @@
 Not for statements: pairing.py, proving.py, grants.py.
 """
 
+import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from broker_bridge.configuration import ConfigurationError
 from host_sim.authorization_server.storage.grants import MEMORY_S, Grants
@@ -17,6 +19,8 @@ from host_sim.authorization_server.storage.proving import DAY_S, MAX_FAILURES_IN
 from host_sim.authorization_server.storage.schema import MIGRATIONS
 
 _PRUNE_EVERY_S = 30
+
+Result = TypeVar("Result")
 
 
 class Transaction(Pairing, Proving, Grants, People):
@@ -48,6 +52,9 @@ class Storage:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._pruned = 0
+        self._inside = threading.local()  # .batch: this thread works on a batch of `together`
+        self._asked: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
+        self._working = False
         try:
             # FULL: an answered request survives a power cut too; a refresh token that the AS forgot would lock its device out.
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
@@ -71,16 +78,91 @@ class Storage:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Durable when it ends; undone when an exception leaves it. A refusal is an outcome: catch it inside."""
+        """Durable when it ends (in `together`: when that returns); undone when an exception leaves it.
+
+        A refusal is an outcome: catch it inside.
+        """
+        if getattr(self._inside, "batch", False):
+            with self._savepoint() as transaction:
+                yield transaction
+            return
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield Transaction(self._connection)
-                self._connection.execute("COMMIT")
+                self._end("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                self._end("ROLLBACK")
                 raise
+
+    async def together(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns, once all that it wrote is durable. On the event loop: it must neither wait nor take long.
+
+        Whatever is asked at the same time shares one commit, and so one wait for the disk.
+        """
+        answered: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._asked.append((work, answered))
+        if not self._working:
+            self._working = True
+            self._task = asyncio.create_task(self._work())  # kept here, or it could be collected
+        return await answered
+
+    async def _work(self) -> None:
+        while self._asked:
+            await asyncio.to_thread(self._enter)
+            asked, self._asked = self._asked, []
+            outcomes = [(answered, self._outcome(work)) for work, answered in asked]
+            failure = await asyncio.to_thread(self._leave)
+            for answered, (result, error) in outcomes:
+                if answered.done():
+                    continue
+                if fault := failure or error:
+                    answered.set_exception(fault)
+                else:
+                    answered.set_result(result)
+        self._working = False
+
+    def _enter(self) -> None:
+        self._lock.acquire()
+        self._begin()
+
+    def _outcome(self, work: Callable[[], Any]) -> tuple[Any, Exception | None]:
+        self._inside.batch = True
+        try:
+            return work(), None
+        except Exception as error:
+            return None, error
+        finally:
+            self._inside.batch = False
+
+    def _leave(self) -> Exception | None:
+        """Commits the batch; why nothing of it is durable, if so."""
+        try:
+            self._end("COMMIT")
+        except sqlite3.Error as error:
+            self._end("ROLLBACK")
+            return error
+        finally:
+            self._lock.release()
+        return None
+
+    @contextmanager
+    def _savepoint(self) -> Iterator[Transaction]:
+        self._connection.execute("SAVEPOINT one")
+        try:
+            yield Transaction(self._connection)
+        except BaseException:
+            self._connection.execute("ROLLBACK TO one")
+            raise
+        finally:
+            self._connection.execute("RELEASE one")
+
+    def _begin(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def _end(self, how: str) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute(how)
 
     def prune(self, now: int) -> None:
         """Once in a while; cheap to call often."""

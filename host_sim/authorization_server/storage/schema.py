@@ -86,4 +86,8 @@ MIGRATIONS = (
         PRIMARY KEY (session, name)
     ) WITHOUT ROWID
     """,
+    """
+    DROP INDEX asserted_sessions;
+    CREATE INDEX asserted_sessions ON sessions (device, expires) WHERE asserted = 1
+    """,
 )
