@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from mcp.client.streamable_http import streamable_http_client
 
 from host_sim.world import World
-from tests.journeys.conftest import travel  # noqa: F401
+from tests.journeys.conftest import embark  # noqa: F401
 from tests.journeys.spied_device import spied_device
 from tests.peers.dpop_auth import DpopAuth
 
 
 @pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
-def test_the_official_client_calls_a_tool_with_the_devices_token(travel, monkeypatch, mode: str) -> None:  # noqa: F811
+def test_the_official_client_calls_a_tool_with_the_devices_token(embark, monkeypatch, mode: str) -> None:  # noqa: F811
     async def journey(world: World) -> None:
         async with spied_device(world, monkeypatch) as device:
             await device.wait_for("waiting")
@@ -40,4 +40,4 @@ def test_the_official_client_calls_a_tool_with_the_devices_token(travel, monkeyp
                 stolen = await http.post(world.resource, json={"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}})
                 assert stolen.status_code == 401
 
-    travel(journey, runtime="cpython")
+    embark(journey, runtime="cpython")
