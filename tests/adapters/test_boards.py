@@ -1,21 +1,46 @@
-"""The boards as data: complete, consistent with the tree, and each main.py started on MicroPython with simulated parts.
+"""The boards as data: complete, consistent with the tree, wired to pins that are free, and each main.py started.
 
-Not for real chips.
+Not for real chips, nor for whole pairings: tests/journeys/test_boards.py.
 """
 
 import ast
 import json
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from boards import package
-from boards.package import board_files, names, package_files
+from boards.package import BOARDS, board_files, names, package_files
 from latchpin import __version__
-from tests.adapters.support import DEVICE, HERE, ROOT, command, environment
+from tests.adapters import board_md
+from tests.adapters.support import DEVICE, command, environment
 
-BOARDS = ROOT / "boards"
+CHIPS = tomllib.loads((BOARDS / "chips.toml").read_text())
+ON_CHIPS = [name for name in names() if name != "UNIX"]
+# What tools/autobuild/build-downloads.py of MicroPython knows; it refuses a board with any other.
+FEATURES = {
+    *("BLE", "CAN", "Ethernet", "LoRa", "USB", "USB-C", "WiFi", "Dual-core", "External Flash", "External RAM", "Feather"),
+    *("JST-PH", "JST-SH", "mikroBUS", "microSD", "SDCard", "Environment Sensor", "IMU", "Audio Codec", "Battery Charging"),
+    *("Camera", "DAC", "Display", "Microphone", "PoE", "RGB LED", "RGB WS2812B LED", "Secure Element"),
+}
+# Pins that the maker of a board has soldered to something, although the chip reads them at reset.
+SOLDERED = {
+    "M5STICKC_PLUS2": {2, 5, 12, 15},  # buzzer, and three of the display's inputs: nothing drives them at reset
+    "LILYGO_T_DISPLAY_S3": {0, 45, 46},  # the boot button, and two of the display's inputs
+    "LILYGO_T_DISPLAY_S3_TOUCH": {45, 46},
+}
+# Keys of pins.py that are no pins.
+NO_PIN = ("_ADDRESS", "_PLACE")
+
+
+def pins_of(name: str) -> dict[str, list[int]]:
+    module: dict = {}
+    exec((BOARDS / name / "pins.py").read_text(), module)
+    named = {key: value for key, value in module.items() if key.isupper() and not key.endswith(NO_PIN)}
+    return {key: list(value) if isinstance(value, tuple) else [value] for key, value in named.items()}
 
 
 def test_package_json_and_manifest_say_what_is_in_the_tree():
@@ -60,68 +85,100 @@ def test_a_board_is_whole(name: str):
     assert {path.name for path in folder.iterdir() if path.is_file()} == expected
     described = json.loads((folder / "board.json").read_text())
     form = {"deploy", "deploy_options", "docs", "features", "images", "mcu", "product", "thumbnail", "url", "vendor"}
-    assert set(described) == form
-    if described["mcu"].startswith("esp32"):
-        assert int(described["deploy_options"]["flash_offset"], 16) in (0, 0x1000)
+    assert set(described) == form and set(described["features"]) <= FEATURES
+    assert described["features"] == sorted(described["features"])
+    assert all((folder / file).is_file() for file in described["deploy"])
+    if name != "UNIX":
+        assert described["mcu"] in CHIPS
+        # ESP-IDF, bootloader of each chip.
+        assert int(described["deploy_options"]["flash_offset"], 16) == (0x1000 if described["mcu"] in ("esp32", "esp32s2") else 0)
     assert board_files(name)["main.py"]
     for path in folder.glob("*.py"):
         ast.parse(path.read_text())
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name != "UNIX"])
-def test_pins_are_named_and_used_once(name: str):
-    module: dict = {}
-    exec((BOARDS / name / "pins.py").read_text(), module)
-    numbers = []
-    for key, value in module.items():
-        if key.isupper() and key != "LCD_ADDRESS":
-            numbers += value if isinstance(value, tuple) else [value]
-            assert key in (BOARDS / name / "main.py").read_text()
-    assert len(numbers) == len(set(numbers))
-    assert not set(numbers) & ({0, 2, 5, 12, 15, 1, 3} | set(range(6, 12)) | set(range(34, 40))), (
-        "strapping, serial, flash, no pull-up"
-    )
+@pytest.mark.parametrize("name", names())
+def test_every_board_is_in_the_readme(name: str):
+    assert f"[`{name}`]({name}/board.md)" in (BOARDS / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ON_CHIPS)
+def test_pins_are_free_able_and_used_once(name: str):
+    chip = CHIPS[json.loads((BOARDS / name / "board.json").read_text())["mcu"]]
+    numbers = pins_of(name)
+    every = [number for pins in numbers.values() for number in pins]
+    assert len(every) == len(set(every)) and all(0 <= number <= chip["pins"] for number in every)
+    assert not set(every) & set(chip["taken"]), "flash, USB or serial line"
+    assert set(every) & set(chip["strapping"]) == SOLDERED.get(name, set()), "read at reset"
+    for key, pins in numbers.items():
+        # A button has a resistor of its own there.
+        assert not set(pins) & set(chip["input_only"]) or key.startswith("BUTTON"), key
+    main = (BOARDS / name / "main.py").read_text()
+    assert all(f"pins.{key}" in main for key in numbers)
+
+
+@pytest.mark.parametrize("name", ON_CHIPS)
+def test_the_wiring_in_board_md_is_that_of_pins_py(name: str):
+    wired = [number for row in board_md.wiring(name) for number in re.findall(r"GPIO(\d+)", row[2])]
+    assert sorted(map(int, wired)) == sorted(number for pins in pins_of(name).values() for number in pins)
+
+
+@pytest.mark.parametrize("name", ON_CHIPS)
+def test_the_drawing_in_board_md_is_drawn_from_its_table(name: str):
     text = (BOARDS / name / "board.md").read_text()
-    for number in numbers:
-        assert f"GPIO{number}" in text, number
+    if not board_md.wiring(name):
+        assert "Nothing to wire" in text
+    else:
+        assert board_md.drawing(name) == board_md.between(text, board_md.DRAWN), "run python -m tests.adapters.board_md"
+
+
+@pytest.fixture(scope="module")
+def lib(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as it lies on a board, compiled once."""
+    folder = tmp_path_factory.mktemp("compiled")
+    for file, data in package_files(False).items():
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder / "lib"
+
+
+@pytest.mark.parametrize("name", ON_CHIPS)
+def test_a_board_fits_its_chip_with_wifi_and_one_tls_socket(name: str, lib: Path):
+    cost = board_md.cost(name, lib)
+    if name == "ESP32_KEYPAD_LCD" and board_md.smallest_heap() > 112 * 1024:
+        pytest.xfail("it fits when a pairing passes in a heap of 112k: budgets.toml, not_yet")
+    assert cost.heap_bytes <= board_md.free_heap(name)[0], cost
+    assert cost.flash_bytes <= board_md.FLASH_BYTES, cost
+
+
+@pytest.mark.parametrize("name", ON_CHIPS)
+def test_board_md_says_what_the_board_costs(name: str, lib: Path):
+    cost = board_md.cost(name, lib)
+    said = board_md.between((BOARDS / name / "board.md").read_text(), board_md.COSTS)
+    flash_kb, heap_kb = (int(number) for number in re.findall(r"about (\d+) KB", said)[:2])
+    # Within a tenth: every commit moves these figures a little.
+    assert abs(flash_kb * 1024 - cost.flash_bytes) <= cost.flash_bytes // 10, "run python -m tests.adapters.board_md"
+    assert abs(heap_kb * 1024 - cost.heap_bytes) <= cost.heap_bytes // 10, "run python -m tests.adapters.board_md"
 
 
 @pytest.mark.parametrize("python", ["micropython"], indirect=True)
-@pytest.mark.parametrize("name", [name for name in names() if name != "UNIX"])
-@pytest.mark.parametrize("state", ["empty", "ready"])
-def test_main_starts_and_says_what_it_needs(python: str, name: str, state: str, tmp_path: Path):
-    for file, data in (board_files(name) | package_files(False)).items():
-        path = tmp_path / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    if state == "ready":
-        settings = {
-            "broker": {"host": "127.0.0.1", "port": 1, "pin": "a5" * 32},
-            "wifi": [{"ssid": "home", "password": "secret words"}],
-        }
-        (tmp_path / "settings.json").write_text(json.dumps(settings))
-        bridge = f"2:{(HERE / 'bridge_public.hex').read_text().strip()}"
-        made = [*command(python, BOARDS / "UNIX" / "main.py"), "enrol", bridge]
-        subprocess.run(made, cwd=tmp_path, env=environment(), check=True, capture_output=True, timeout=30)
-    paths = f".frozen:lib:{HERE / 'simulated'}"
+@pytest.mark.parametrize("name", ON_CHIPS)
+def test_main_starts_and_says_what_is_missing_on_every_screen(python: str, name: str, lib: Path, tmp_path: Path):
+    for file, data in board_files(name).items():
+        (tmp_path / file).write_bytes(data)
     with subprocess.Popen(
-        command(python, tmp_path / "main.py"),
+        command(python, Path("main.py")),
         cwd=tmp_path,
-        env=environment() | {"MICROPYPATH": paths},
+        env=environment() | {"MICROPYPATH": f".frozen:{lib}:{board_md.SIMULATED}:."},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as process:
-        assert process.stdout is not None
-        expected = b"[Offline]" if state == "ready" else b"[Set-up] identity.json: no such file"
-        seen = b""
+        assert process.stdin is not None and process.stdout is not None
         try:
-            while expected not in seen:
-                line = process.stdout.readline()
-                seen += line
-                assert line, seen
+            seen = line = process.stdout.readline()
+            assert line.startswith(b"[Set-up] identity.json: no such file"), line + process.stdout.read()
         finally:
             process.kill()
-    assert b"secret words" not in seen and b"Traceback" not in seen
-    joined = tmp_path / "joined.txt"
-    assert not joined.exists() or joined.read_text() == "home"
+    assert b"Traceback" not in seen

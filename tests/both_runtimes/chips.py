@@ -53,6 +53,78 @@ class Pin:
                 handler(self)
 
 
+class Hd44780:
+    """An I2C bus with one on it, behind a PCF8574. Checks the data sheet's times; knows what stands on the glass."""
+
+    def __init__(self, columns=16, rows=2):
+        self.columns = columns
+        self.rows = rows
+        self.power_us = now_us()
+        self.port = 0xFF  # a PCF8574 starts with all of its outputs high: that is a read, and no command
+        self.four_bits = False
+        self.high = None
+        self.memory = [0x20] * 0x80
+        self.at = 0
+        self.wakes = 0
+        self.free_us = self.power_us + 40_000  # "Wait for more than 40 ms after VCC rises to 2.7 V"
+        self.on = False
+        self.two_lines = False
+        self.data_bytes = 0
+
+    def writeto(self, address, data):
+        assert address == 0x27
+        for value in data:
+            before, self.port = self.port, value
+            assert value & 0x08, "the back light stays on"
+            assert not value & 0x02, "R/W is low: we only write"
+            if value & 0x04 and not before & 0x04:
+                assert (before ^ value) & ~0x04 == 0, "RS and data stand before E rises (tAS)"
+            if before & 0x04 and not before & 0x02 and not value & 0x04:
+                assert (before ^ value) & ~0x04 == 0, "and stay until it has fallen (tH)"
+                self._nibble(value >> 4, value & 0x01)
+
+    def _nibble(self, nibble, select):
+        assert now_us() >= self.free_us, "still busy"
+        if not self.four_bits:
+            assert not select
+            if nibble == 3:
+                self.wakes += 1
+                self.free_us = now_us() + (4_100 if self.wakes == 1 else 100)
+            else:
+                assert nibble == 2 and self.wakes >= 3
+                self.four_bits = True
+        elif self.high is None:
+            self.high = nibble
+        else:
+            value, self.high = self.high << 4 | nibble, None
+            if select:
+                self.memory[self.at] = value
+                self.at += 1
+                self.data_bytes += 1
+            else:
+                self._command(value)
+
+    def _command(self, value):
+        if value & 0x80:
+            self.at = value & 0x7F
+        elif value & 0x20:
+            assert value & 0x1C == 0x08, "4 bits, two lines, 5x8 dots"
+            self.two_lines = True
+        elif value & 0x08:
+            self.on = bool(value & 0x04)
+        elif value & 0x04:
+            assert value == 0x06
+        elif value == 0x01:
+            self.memory = [0x20] * 0x80
+            self.at = 0
+            self.free_us = now_us() + 1_520
+
+    def glass(self):
+        assert self.on and self.two_lines
+        starts = (0x00, 0x40, self.columns, 0x40 + self.columns)[: self.rows]
+        return ["".join([chr(code) for code in self.memory[at : at + self.columns]]) for at in starts]
+
+
 # By its columns, what a character looks like in the font at hand.
 FONT = {}
 for _code in range(0x20, 0x7F):
@@ -244,7 +316,8 @@ class Spi:
         self.chip.take(data, self.dc.level)
 
 
-_SET, _CLEAR = {0x60004008: 0, 0x60004014: 32}, {0x6000400C: 0, 0x60004018: 32}
+# An ESP32-S3's GPIO registers: which 32 pins, and whether a 1 sets or clears.
+_REGISTERS = {0x60004008: (0, True), 0x6000400C: (0, False), 0x60004014: (1, True), 0x60004018: (1, False)}
 
 
 class Registers:
@@ -252,26 +325,41 @@ class Registers:
 
     def __init__(self, chip, data, write, dc):
         self.chip = chip
-        self.cs = Pin()
-        self._data, self._wr, self._dc = data, write, dc
-        self._high = {write, dc, 9}
+        self.cs = self
+        self.level = 1  # of CS
         self.written = 0
+        self._wr, self._dc = 1 << write, 1 << dc
+        self._bytes = {}
+        for byte in range(256):
+            self._bytes[sum([1 << number - 32 for bit, number in enumerate(data) if byte >> bit & 1])] = byte
+        self._ours = (self._wr | self._dc, max(self._bytes))
+        self._high = [self._wr | self._dc, 0]
+        self._taken = bytearray()
+
+    def value(self, level):
+        """CS moves."""
+        self.level = level
+        if level and self._taken:
+            self.chip.take(self._taken, 1 if self._high[0] & self._dc else 0)
+            self._taken = bytearray()
 
     def __setitem__(self, address, value):
         self.written += 1
-        base = _SET[address] if address in _SET else _CLEAR[address]
-        pins = {base + bit for bit in range(32) if value >> bit & 1}
-        assert pins <= set(self._data) | {self._wr, self._dc}, "somebody else's pin"
-        if address in _CLEAR:
-            self._high -= pins
-            return
-        rises = self._wr in pins and self._wr not in self._high
-        assert not (rises and pins != {self._wr}), "data must stand before WR rises"
-        self._high |= pins
-        if rises:
-            assert self.cs.level == 0
-            byte = sum([1 << bit for bit, number in enumerate(self._data) if number in self._high])
-            self.chip.take(bytes((byte,)), int(self._dc in self._high))
+        bank, sets = _REGISTERS[address]
+        high = self._high
+        assert value & self._ours[bank] == value, "somebody else's pin"
+        if not sets:
+            high[bank] &= ~value
+        elif bank:
+            high[1] |= value
+        elif value == self._wr:
+            assert self.level == 0 and not high[0] & value
+            high[0] |= value
+            self._taken.append(self._bytes[high[1]])
+        else:
+            assert not value & self._wr, "data must stand before WR rises"
+            assert self.level, "D/C stays while a byte goes over"
+            high[0] |= value
 
 
 class Touch:

@@ -220,7 +220,7 @@ def test_eight_wires_carry_every_byte_with_its_kind():
             self.log = []
 
         def take(self, data, level):
-            self.log.append((data[0], level))
+            self.log += [(byte, level) for byte in data]
 
     chip = Chip()
     wires, registers = i80_wires(chip)

@@ -5,7 +5,7 @@ Not for boards: tests/adapters/test_boards.py starts those.
 
 import asyncio
 
-from chips import View, now_us
+from chips import Hd44780, View, now_us
 
 from latchpin.adapters.keypad_matrix import KEYS_4X4, KeypadMatrix
 from latchpin.adapters.lcd_hd44780 import LcdHd44780
@@ -169,78 +169,6 @@ def test_three_keys_at_the_corners_make_no_ghost_of_a_fourth():
 
 
 # An HD44780U behind a PCF8574.
-
-
-class Hd44780:
-    """Takes what the I2C bus says, checks the data sheet's times, and knows what stands on the glass."""
-
-    def __init__(self, columns=16, rows=2):
-        self.columns = columns
-        self.rows = rows
-        self.power_us = now_us()
-        self.port = 0xFF  # a PCF8574 starts with all of its outputs high: that is a read, and no command
-        self.four_bits = False
-        self.high = None
-        self.memory = [0x20] * 0x80
-        self.at = 0
-        self.wakes = 0
-        self.free_us = self.power_us + 40_000  # "Wait for more than 40 ms after VCC rises to 2.7 V"
-        self.on = False
-        self.two_lines = False
-        self.data_bytes = 0
-
-    def writeto(self, address, data):
-        assert address == 0x27
-        for value in data:
-            before, self.port = self.port, value
-            assert value & 0x08, "the back light stays on"
-            assert not value & 0x02, "R/W is low: we only write"
-            if value & 0x04 and not before & 0x04:
-                assert (before ^ value) & ~0x04 == 0, "RS and data stand before E rises (tAS)"
-            if before & 0x04 and not before & 0x02 and not value & 0x04:
-                assert (before ^ value) & ~0x04 == 0, "and stay until it has fallen (tH)"
-                self._nibble(value >> 4, value & 0x01)
-
-    def _nibble(self, nibble, select):
-        assert now_us() >= self.free_us, "still busy"
-        if not self.four_bits:
-            assert not select
-            if nibble == 3:
-                self.wakes += 1
-                self.free_us = now_us() + (4_100 if self.wakes == 1 else 100)
-            else:
-                assert nibble == 2 and self.wakes >= 3
-                self.four_bits = True
-        elif self.high is None:
-            self.high = nibble
-        else:
-            value, self.high = self.high << 4 | nibble, None
-            if select:
-                self.memory[self.at] = value
-                self.at += 1
-                self.data_bytes += 1
-            else:
-                self._command(value)
-
-    def _command(self, value):
-        if value & 0x80:
-            self.at = value & 0x7F
-        elif value & 0x20:
-            assert value & 0x1C == 0x08, "4 bits, two lines, 5x8 dots"
-            self.two_lines = True
-        elif value & 0x08:
-            self.on = bool(value & 0x04)
-        elif value & 0x04:
-            assert value == 0x06
-        elif value == 0x01:
-            self.memory = [0x20] * 0x80
-            self.at = 0
-            self.free_us = now_us() + 1_520
-
-    def glass(self):
-        assert self.on and self.two_lines
-        starts = (0x00, 0x40, self.columns, 0x40 + self.columns)[: self.rows]
-        return ["".join([chr(code) for code in self.memory[at : at + self.columns]]) for at in starts]
 
 
 def test_the_display_wakes_as_figure_24_says_and_is_clear():

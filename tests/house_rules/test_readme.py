@@ -53,6 +53,7 @@ ELSEWHERE = {
     "mpremote mip install --target lib device/package.json": (
         "adapters/test_flash.py::test_mip_installs_the_package_from_the_checkout"
     ),
+    "python -m tests.adapters.board_md": "adapters/test_boards.py::test_board_md_says_what_the_board_costs",
     "pytest tests/adapters/test_boards.py": "adapters/test_boards.py::test_a_board_is_whole",
 }
 

@@ -1,0 +1,16 @@
+"""The pins of this board by name, as LilyGO wired them (github.com/Xinyuan-LilyGO/T-Display-S3, pin_config.h).
+
+Not for wiring: nothing has to be wired. 0, 45 and 46 are read at reset: the maker has seen to it.
+"""
+
+POWER = 15
+LCD_DATA = (39, 40, 41, 42, 45, 46, 47, 48)
+LCD_WRITE = 8
+LCD_READ = 9
+LCD_COMMAND = 7
+LCD_SELECT = 6
+LCD_RESET = 5
+LCD_LIGHT = 38
+LCD_PLACE = (0, 35, 0x60)  # (0, 35, 0xA0) turns it upside down
+BUTTON_1 = 0
+BUTTON_2 = 14
