@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from boards import firmware, package
+from boards import firmware, package, wifi_wizard
 from boards.serial_board import BoardError, NoAnswer, SerialBoard
 from broker_bridge.registry import Registry, RegistryError, hash_mqtt_password
 
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `latchpin flash`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    parser.add_argument("--board", required=True, metavar="NAME", help=f"one of {', '.join(package.names())}")
+    parser.add_argument("--board", metavar="NAME", help=f"one of {', '.join(package.names())}")
     parser.add_argument("--port", required=True, help="the serial port, say /dev/ttyUSB0, COM5 or rfc2217://rack:4000")
     parser.add_argument(
         "--firmware",
@@ -61,6 +61,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="settings.json for the board; its CA files are copied too. Without `wifi` in it the board keeps its networks",
+    )
+    parser.add_argument(
+        "--wifi",
+        nargs="?",
+        const="",
+        metavar="SSID",
+        help="the board looks for networks, you choose, it tries and remembers; without --board it does only that",
+    )
+    parser.add_argument(
+        "--wifi-password-file",
+        type=Path,
+        metavar="FILE",
+        help=f"do not ask for the password: it is in FILE (or in the environment: {wifi_wizard.PASSWORD_VARIABLE})",
     )
     parser.add_argument(
         "--bridge-key", metavar="KID:PUBLIC", help="the bridge's key, as `latchpin bridge key` prints it; or @FILE"
@@ -80,8 +93,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when the board is ready; 1 with one line on stderr that names the next step."""
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
     try:
-        flash(args, lambda text: print(text, flush=True))
+        password = wifi_wizard.take_password(args.wifi_password_file)
+        if args.board is not None:
+            flash(args, say, password)
+        elif args.wifi is not None:
+            with SerialBoard(args.port) as board:
+                say(f"connected: {board.check()}")
+                wifi_wizard.set_up(board, args.wifi, password, say)
+        else:
+            raise BoardError(f"say which board it is: --board {'|'.join(package.names())}")
     except (BoardError, RegistryError) as error:
         print(f"latchpin flash: {error}", file=sys.stderr)
         return 1
@@ -91,8 +116,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def flash(args: argparse.Namespace, say: Say) -> Enrolment:
-    """Do it all, and say what happens. Raises BoardError, RegistryError."""
+def flash(args: argparse.Namespace, say: Say, password: str | None = None) -> Enrolment:
+    """Do it all, and say what happens. password: that of the Wi-Fi. Raises BoardError, RegistryError."""
     tree = package.board_files(args.board) | package.package_files(args.source)
     settings = {} if args.settings is None else package.settings_files(args.settings)
     bridges = [parse_bridge_key(text) for text in (args.bridge_key, args.next_bridge_key) if text is not None]
@@ -112,6 +137,8 @@ def flash(args: argparse.Namespace, say: Say) -> Enrolment:
         sent = board.sync(tree, say)
         say(f"{sent} of {len(tree)} files copied, the rest was there")
         enrolment = _make_identity(board, args.device, bridges)
+        if args.wifi is not None:
+            wifi_wizard.set_up(board, args.wifi, password, say)
         say(f"self-test: {_test(board)}")
     if args.update:
         say(f"device {enrolment.device} starts what is new; its key, settings and tokens are as they were")
@@ -228,7 +255,7 @@ _TEST = """
         else:
             gc.collect()
             s = os.statvfs('.')
-            print('good', gc.mem_free() // 1024, s[0] * s[3] // 1024)
+            print('good', gc.mem_free() // 1024, s[0] * s[3] // 1024, len(options.get('wifi', ())))
     except settings.SettingsError as error:
         print(error)
 """
@@ -239,7 +266,8 @@ def _test(board: SerialBoard) -> str:
     words = said.split()
     if words[:1] != ["good"]:
         raise BoardError(said + (" (give --settings FILE and run the same command again)" if "settings.json" in said else ""))
-    return f"key and ciphers work; free: {words[1]} KB of heap, {words[2]} KB of flash"
+    known = f"{words[3]} known" if words[3] != "0" else "none known (--wifi, or Improv in a browser)"
+    return f"key and ciphers work; free: {words[1]} KB of heap, {words[2]} KB of flash; Wi-Fi networks: {known}"
 
 
 def _enrol(args: argparse.Namespace, enrolment: Enrolment, say: Say) -> None:

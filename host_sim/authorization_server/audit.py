@@ -25,7 +25,8 @@ ACTIONS = {
     "transfer_offered": "Offered to another account:",
     "transfer_withdrawn": "Offer withdrawn:",
     "transfer_declined": "Offer declined:",
-    "taken_over": "Taken over:",
+    "transferred": "Taken over by another account:",
+    "taken_over": "Taken over from another account:",
 }
 
 

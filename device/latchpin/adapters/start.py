@@ -12,11 +12,11 @@ class Notice:
     """A view for before the agent works."""
 
     code = "setup"
-    title = "Set-up"
     entry = ""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str, title: str = "Set-up"):
         self.text = text
+        self.title = title
 
 
 def start(Runner, topic, parts) -> None:
@@ -43,12 +43,24 @@ async def _work(Runner, topic, parts, found):
     identity, options = found
     device = identity.device
     keys, screens = parts()
+    networks = options.get("wifi") or await _learn_network(device, screens)
     hands = Hands(identity, options, (topic(device, "down"), topic(device, "state")), keys, screens)
-    radio = asyncio.create_task(Wifi(options.get("wifi", []), device).keep())
+    radio = asyncio.create_task(Wifi(networks, device).keep())
     try:
         await Runner(hands, identity, options).run()
     finally:
         radio.cancel()
+
+
+async def _learn_network(device, screens):
+    from latchpin.adapters import improv_serial
+    from latchpin.adapters.wifi_setup import WifiSetup
+
+    for screen in screens:
+        screen.show(Notice("none known: latchpin flash --wifi, or a browser with Improv", "Wi-Fi"))
+    networks = await improv_serial.serve(WifiSetup(device), device)
+    runtime.make_room("adapters.improv_serial", "adapters.wifi_setup", "adapters.settings")
+    return networks
 
 
 async def _complain(parts, notice):

@@ -1,6 +1,9 @@
-"""What adapters/wifi.py asks of a chip's `network` module, without a radio. For test_boards.py."""
+"""What adapters/wifi.py asks of a chip's `network` module, without a radio. For test_boards.py, test_wifi.py, test_improv.py."""
 
 STA_IF = 0
+
+# ssid: password, dBm
+AIR = {"home": ("secret words", -50), "café": ("", -70)}
 
 
 def hostname(name):
@@ -12,12 +15,14 @@ class WLAN:
         self.on = False
         self.ssid = None
 
-    def active(self, on):
-        self.on = on
+    def active(self, on=None):
+        if on is not None:
+            self.on = on
+        return self.on
 
     def scan(self):
         assert self.on
-        return [(b"home", b"", 1, -50, 3, False)]
+        return [(ssid.encode(), b"", 1, AIR[ssid][1], 3 if AIR[ssid][0] else 0, False) for ssid in AIR]
 
     def isconnected(self):
         return self.ssid is not None
@@ -26,6 +31,8 @@ class WLAN:
         self.ssid = None
 
     def connect(self, ssid, password):
+        if AIR[ssid][0] != (password or ""):
+            return
         self.ssid = ssid
         with open("joined.txt", "w") as file:
             file.write(ssid)
