@@ -41,7 +41,8 @@ class Wlan:
         twice = [("MyWirelessAP", -70), ("", -10)]
         seen = [(ssid, AIR[ssid][1]) for ssid in sorted(AIR)] + twice
         found = [(ssid.encode(), b"", 1, rssi, 3 if AIR.get(ssid, ("x",))[0] else 0, False) for ssid, rssi in seen]
-        return [(b"\xff\xfe", b"", 1, -1, 3, False), *found]
+        found.append((b"\xff\xfe", b"", 1, -1, 3, False))
+        return found
 
 
 class Line:
