@@ -16,6 +16,7 @@ from random import SystemRandom
 from broker_bridge import bridge_key, exchange, life, logs, profile, translate
 from broker_bridge.as_client import PROBE_EVERY_S, AsClient
 from broker_bridge.broker_client import BrokerClient, Login
+from broker_bridge.configuration import ConfigurationError
 from broker_bridge.devices import Devices, Live, Opened
 from broker_bridge.exchange import Ask, Call, Discover, Entry, Told, Way, World
 from broker_bridge.handshake import Responder
@@ -40,7 +41,14 @@ def login(settings: Settings) -> Login:
     broker = settings.broker
     tls = ssl.create_default_context(cafile=str(broker.ca) if broker.ca else None)
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
-    password = broker.secret().get_secret_value().encode()
+    if broker.client_certificate and broker.client_private_key:
+        try:
+            tls.load_cert_chain(broker.client_certificate, broker.client_private_key, password="")
+        except (OSError, ssl.SSLError):
+            text = "broker.client_certificate and client_private_key: are no pair in PEM without a password"
+            raise ConfigurationError(text) from None
+    secret = broker.secret()
+    password = secret.get_secret_value().encode() if secret else None
     client_id = broker.client_id or broker.username
     return Login(broker.host, broker.port, tls, client_id, broker.username, password, broker.keep_alive_s, broker.receive_maximum)
 

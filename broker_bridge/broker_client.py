@@ -40,7 +40,7 @@ class Login(NamedTuple):
     tls: ssl.SSLContext
     client_id: str
     username: str
-    password: bytes
+    password: bytes | None
     keep_alive_s: int
     receive_maximum: int
 

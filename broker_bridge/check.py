@@ -94,7 +94,7 @@ def _broker(settings: Settings) -> str:
     way = app.login(settings)
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=way.client_id, protocol=paho.MQTTv5)
     client.tls_set_context(way.tls)
-    client.username_pw_set(way.username, way.password.decode())
+    client.username_pw_set(way.username, way.password.decode() if way.password else None)
     answers: list[bool] = []
     client.on_connect = lambda client, userdata, flags, reason, properties: answers.append(not reason.is_failure)
     try:

@@ -11,12 +11,20 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from broker_bridge import bridge_key, check, emqx, life, logs, mosquitto, settings
+from broker_bridge import acl, bridge_key, check, life, logs, mosquitto, settings
 from broker_bridge.app import App
 from broker_bridge.configuration import ConfigurationError
 from broker_bridge.registry import Registry, RegistryError
 
 T = TypeVar("T")
+
+BROKERS = {
+    "mosquitto": lambda bridges: mosquitto.acl_head() + mosquitto.acl_lines(bridges),
+    "emqx": acl.emqx,
+    "nanomq": acl.nanomq,
+    "hivemq": acl.hivemq,
+    "vernemq": acl.vernemq,
+}
 
 EPILOG = """\
 latchpin bridge --config bridge.toml        serve, with "ready REPLICA" once devices can reach it; SIGTERM hands them over
@@ -46,9 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="with key: the file to make")
     parser.add_argument("--kid", type=int, default=1, help="with key: which of the bridge's keys this is, 0 to 255 (default: 1)")
 
-    parser.add_argument(
-        "--broker", choices=("mosquitto", "emqx"), default="mosquitto", help="with acl: whose syntax (default: mosquitto)"
-    )
+    parser.add_argument("--broker", choices=BROKERS, default="mosquitto", help="with acl: whose syntax (default: mosquitto)")
     parser.add_argument(
         "--bridge", action="append", metavar="NAME", help='with acl: MQTT username of a bridge, once for each (default: "bridge")'
     )
@@ -109,8 +115,8 @@ def _key(out: Path | None, kid: int) -> int:
 def _acl(arguments: argparse.Namespace) -> int:
     bridges = arguments.bridge or ["bridge"]
     try:
-        text = emqx.acl_lines(bridges) if arguments.broker == "emqx" else mosquitto.acl_head() + mosquitto.acl_lines(bridges)
-        if arguments.passwords is not None and (arguments.registry is None or arguments.broker == "emqx"):
+        text = BROKERS[arguments.broker](bridges)
+        if arguments.passwords is not None and (arguments.registry is None or arguments.broker != "mosquitto"):
             raise ValueError("--passwords is mosquitto's file and wants --registry FILE beside it")
         if arguments.registry is not None:
             if not arguments.registry.is_file():

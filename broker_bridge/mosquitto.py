@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from broker_bridge.registry import ACL, Registry, bridge_grants
+from broker_bridge.acl import ACL, bridge_grants
+from broker_bridge.registry import Registry
 
 # Values of mosquitto.conf: (option, value, why).
 LIMITS = (

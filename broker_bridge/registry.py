@@ -12,14 +12,14 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from broker_bridge.registry_files import Fields, RegistryError, SqliteFile, TomlFile
-from latchpin.wire import bridge_side, topics
+from latchpin.wire import topics
 
 # mosquitto's password file: $7$ITERATIONS$SALT$HASH, PBKDF2-HMAC-SHA-512 (mosquitto 2.0, src/password_mosq.c).
 # 101 is its own default; the passwords are 128-bit random texts, so that a higher count buys nothing.
@@ -30,31 +30,7 @@ _HASH = re.compile(r"\$7\$([1-9][0-9]{0,5})\$([A-Za-z0-9+/]{16})\$([A-Za-z0-9+/]
 # Names that stand for the bridge: as MQTT username, and as subject of its EDHOC credential.
 _RESERVED = re.compile(r"(latchpin-)?bridge(-.*)?")
 
-# What the two kinds of client may do on a broker; what is not granted is denied. `%u` is the name that the password proved,
-# never one that the client chose (SECURITY-NOTES 4.1). Both brokers, ours and mosquitto, read this table.
-ACL = {
-    "device": {
-        "write": ("latchpin/1/%u/hello", "latchpin/1/%u/up/+", "latchpin/1/%u/state"),
-        "read": ("latchpin/1/%u/down",),
-    },
-    "bridge": {
-        "write": ("latchpin/1/+/down",),
-        "read": (bridge_side.SHARED_HELLO, "latchpin/1/+/up/+", "latchpin/1/+/state"),
-    },
-}
-
 _T = TypeVar("_T")
-
-
-def bridge_grants(names: Sequence[str]) -> dict[str, dict[str, list[str]]]:
-    """{bridge's username: {"write": topics, "read": filters}} of the table, without $share/GROUP/, as brokers compare them.
-
-    ValueError: a name that is none; it could be read as more than a name in a broker's file.
-    """
-    granted = {access: [re.sub("^[$]share/[^/]+/", "", topic) for topic in topics] for access, topics in ACL["bridge"].items()}
-    if not all(re.fullmatch("[a-z0-9-]{1,23}", name) for name in names):
-        raise ValueError("a bridge's MQTT username is 1 to 23 of a-z, 0-9 and hyphens")
-    return {name: granted for name in names}
 
 
 @dataclasses.dataclass(frozen=True)

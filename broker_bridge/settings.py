@@ -58,6 +58,8 @@ class Broker(Section):
     username: str
     password: SecretStr | None = None
     password_file: SecretFile | None = None
+    client_certificate: File | None = None
+    client_private_key: File | None = None
     client_id: str | None = None
     ca: CaFile | None = None
     keep_alive_s: int = Field(20, ge=5, le=600)
@@ -71,13 +73,15 @@ class Broker(Section):
     def port(self) -> int:
         return urlsplit(self.url).port or 8883
 
-    def secret(self) -> SecretStr:
-        return self.secret_of("password") or SecretStr("")
+    def secret(self) -> SecretStr | None:
+        return self.secret_of("password")
 
     @model_validator(mode="after")
     def _one_source(self) -> "Broker":
-        if self.given("password") != 1:
-            raise ValueError("needs either password_file (better) or password")
+        if (self.client_certificate is None) != (self.client_private_key is None):
+            raise ValueError("client_certificate and client_private_key go together")
+        if self.given("password") > 1 or not (self.given("password") or self.client_certificate):
+            raise ValueError("needs either password_file (better) or password, or client_certificate and client_private_key")
         return self
 
 

@@ -19,7 +19,8 @@ import mqtt5
 from mqtt5 import ConnAckReasonCode, DisconnectReasonCode, PubAckReasonCode, SubAckReasonCode, UnsubAckReasonCode
 
 from broker_bridge import logs
-from broker_bridge.registry import ACL, Registry, RegistryError, hash_mqtt_password, verify_mqtt_password
+from broker_bridge.acl import ACL
+from broker_bridge.registry import Registry, RegistryError, hash_mqtt_password, verify_mqtt_password
 from latchpin.wire import topics
 
 # What one client may cost. INFLIGHT is the Receive Maximum that the broker grants, and the most that it uses itself.

@@ -1,6 +1,6 @@
 """What a person does at the AS: sees who waits, issues a PIN, unlocks. As functions, and as JSON for a bearer of the admin token.
 
-Not a console: pages, accounts and the audit log are not here.
+Not for those who own devices: ownership.py.
 """
 
 import json
@@ -67,26 +67,31 @@ def issue_pin(services: Services, device: str, binding_word: str | None = None) 
 
     Raises AdminError: not_waiting; ambiguous, when several sessions of that name wait and no binding word says which; limited.
     """
-    now_s = services.now_s()
     with services.storage.transaction() as transaction:
-        waits = [session for session in transaction.waiting(now_s) if session.asking == pin.NAME]
+        waits = [session for session in transaction.waiting(services.now_s()) if session.asking == pin.NAME]
         session = _the_one(waits, device, binding_word)
-        _refuse_limited(services, transaction, device, now_s)
-        if session.locked:
-            transaction.unlock(device, now_s)
-        ttl_s = services.settings.pin_ttl_s
-        issued = pin.issue(transaction, services.keys, session.id, session.device, now_s + ttl_s)
-        # Whoever types it too late shall hear "expired", so the session outlives its PIN.
-        transaction.prolong(session.id, now_s + ttl_s + services.settings.session_ttl_s)
-        audit(transaction, None, "pin_issued", session.device, now_s)
+        issued = issue_pin_for(services, transaction, session, None)
+    return {"device": device, "pin": issued, "expires_in": services.settings.pin_ttl_s, "binding_word": session.binding_word}
+
+
+def issue_pin_for(services: Services, transaction: Transaction, session: Session, account: str | None) -> str:
+    """A PIN for this session, good for `pin_ttl_s`. account: who issues it. Raises AdminError: limited."""
+    now_s, ttl_s = services.now_s(), services.settings.pin_ttl_s
+    _refuse_limited(services, transaction, session.device, now_s)
+    if session.locked:
+        transaction.unlock(session.device, now_s)
+    issued = pin.issue(transaction, services.keys, session.id, session.device, now_s + ttl_s, account)
+    # Whoever types it too late shall hear "expired", so the session outlives its PIN.
+    transaction.prolong(session.id, now_s + ttl_s + services.settings.session_ttl_s)
+    audit(transaction, account, "pin_issued", session.device, now_s)
     logs.line("pin_issued", client=session.client_id, device=session.device, session=session.id)
-    return {"device": device, "pin": issued, "expires_in": ttl_s, "binding_word": session.binding_word}
+    return issued
 
 
-def issue_pin_in_advance(services: Services, device: str) -> dict[str, Any]:
+def issue_pin_in_advance(services: Services, device: str, account: str | None = None) -> dict[str, Any]:
     """A PIN for whoever installs `device`, before it asks: only a client that vouches for this device can use it, and once.
 
-    Raises AdminError: unknown_device; locked.
+    account: who issues it; only the owner may for a device that has one. Raises AdminError: unknown_device; owned; limited.
     """
     try:
         _DEVICE.validate_python(device)
@@ -96,10 +101,13 @@ def issue_pin_in_advance(services: Services, device: str) -> dict[str, Any]:
         raise AdminError(404, "unknown_device", "no device of that id is on the list: add it to `devices` in as.toml")
     now_s, ttl_s = services.now_s(), services.settings.pin_in_advance_ttl_s
     with services.storage.transaction() as transaction:
+        known = transaction.device(device)
+        if account is not None and known is not None and known.owner not in (None, account):
+            raise AdminError(409, "owned", "this device belongs to somebody else: its owner unpairs it first")
         _refuse_limited(services, transaction, device, now_s)
         transaction.unlock(device, now_s)
-        issued = pin.issue(transaction, services.keys, pin.in_advance(device), device, now_s + ttl_s)
-        audit(transaction, None, "pin_issued", device, now_s)
+        issued = pin.issue(transaction, services.keys, pin.in_advance(device), device, now_s + ttl_s, account)
+        audit(transaction, account, "pin_issued", device, now_s)
     logs.line("pin_issued", device=device, in_advance=True)
     return {"device": device, "pin": issued, "expires_in": ttl_s, "binding_word": None}
 
@@ -156,14 +164,14 @@ def unlock_account(services: Services, name: str) -> None:
     logs.line("unlocked", account=account.id)
 
 
-def unlock(services: Services, device: str) -> dict[str, Any]:
+def unlock(services: Services, device: str, account: str | None = None) -> dict[str, Any]:
     """The device may answer again; what PIN it had is void all the same. Raises AdminError: not_locked."""
     now_s = services.now_s()
     with services.storage.transaction() as transaction:
         failures = attempts.forget(transaction, services.keys, device=device)
         if not transaction.unlock(device, now_s) and not failures:
             raise AdminError(404, "not_locked", "no device of that id is locked: look at the list of devices")
-        audit(transaction, None, "unlocked", device, now_s)
+        audit(transaction, account, "unlocked", device, now_s)
     logs.line("unlocked", device=device)
     return {"device": device, "unlocked": True}
 

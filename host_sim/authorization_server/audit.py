@@ -25,8 +25,7 @@ ACTIONS = {
     "transfer_offered": "Offered to another account:",
     "transfer_withdrawn": "Offer withdrawn:",
     "transfer_declined": "Offer declined:",
-    "transferred": "Taken over by another account:",
-    "taken_over": "Taken over from another account:",
+    "taken_over": "Taken over:",
 }
 
 

@@ -110,6 +110,8 @@ class Core(AuthorizationServer):
             request.transaction.add_family(family)
         digest = self.refresh_digest(token["refresh_token"])
         request.transaction.add_refresh_token(RefreshToken(digest, family.id, expires, predecessor=request.user.predecessor))
+        if family.device is not None:
+            request.transaction.touch_device(family.device, request.now_s)
         request.transaction.prolong_family(family.id, max(expires, request.now_s + self.settings.access_token_ttl_s))
 
     def refresh_digest(self, refresh_token: str) -> bytes:

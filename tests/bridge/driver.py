@@ -109,13 +109,13 @@ def _list(payload: bytes) -> list[Any]:
 class Device(Talk):
     """A device on a broker. `came` holds what was published on its `down`."""
 
-    def __init__(self, identity: Identity, broker: Running) -> None:
+    def __init__(self, identity: Identity, broker: Running, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(identity)
         self.came: queue.Queue[bytes] = queue.Queue()
         self._ready = threading.Event()
         self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=identity.device, protocol=paho.MQTTv5)
         self.client.username_pw_set(identity.device, identity.password)
-        self.client.tls_set_context(ssl.create_default_context(cafile=str(broker.ca)))
+        self.client.tls_set_context(tls or ssl.create_default_context(cafile=str(broker.ca)))
         self.client.on_socket_open = _no_delay
         self.client.on_message = lambda client, data, packet: self.came.put(bytes(packet.payload))
         self.client.on_connect = self._on_connect

@@ -1,20 +1,24 @@
-"""`latchpin bridge acl`: mosquitto takes what it prints, EMQX's rules grant what mosquitto's do, and mistakes are named.
+"""`latchpin bridge acl`: mosquitto takes what it prints, the other brokers' files grant the same, and mistakes are named.
 
-Not for isolation itself: tests/brokers/test_isolation.py tries the rules on running brokers. No EMQX runs here: its file is read
-as text.
+Not for isolation itself: tests/brokers/test_isolation.py tries the rules on running brokers. None of the others runs here: their
+files are read as text.
 """
 
+import json
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from broker_bridge import mosquitto
 from broker_bridge.registry import hash_mqtt_password
+from latchpin.wire import bridge_side
 from tests.brokers import running
 from tests.brokers.clients import Paho
 from tests.brokers.conftest import a_point, enrolled, password
@@ -93,13 +97,60 @@ def test_mosquitto_takes_the_files_and_does_as_they_say(tmp_path: Path):
             client.close()
 
 
-def test_emqx_grants_what_mosquitto_grants_and_denies_the_rest():
+def granted_by_nanomq(text: str) -> set[tuple[str, str, str]]:
+    """Its rules are JSON inside HOCON's brackets."""
+    rules = [json.loads(line) for line in text.splitlines() if line.startswith("  {")]
+    assert rules[-1] == {"permit": "deny"} and text.splitlines()[-1] == "]"
+    found = set()
+    for rule in rules[:-1]:
+        assert rule.keys() <= {"permit", "username", "action", "topics"} and rule["permit"] == "allow"
+        access = {"publish": "write", "subscribe": "read"}[rule["action"]]
+        found |= {(rule.get("username", "*"), access, topic.replace("${username}", "%u")) for topic in rule["topics"]}
+    return found
+
+
+def granted_by_hivemq(text: str) -> set[tuple[str, str, str]]:
+    rbac = ElementTree.fromstring(text)
+    assert rbac.tag == "file-rbac" and [child.tag for child in rbac] == ["users", "roles"]
+    bridges = [user.findtext("name") or "" for user in rbac.iter("user") if user.findtext("roles/id") == "bridge"]
+    found = set()
+    for role in rbac.iter("role"):
+        for permission in role.iter("permission"):
+            access = {"PUBLISH": "write", "SUBSCRIBE": "read"}[permission.findtext("activity") or ""]
+            topic = (permission.findtext("topic") or "").replace("${{username}}", "%u")
+            found |= {(who, access, topic) for who in (bridges if role.findtext("id") == "bridge" else ["*"])}
+    return found
+
+
+SHARED = {(who, "read", bridge_side.SHARED_HELLO) for who in ("bridge", "bridge-2")}
+PLAIN = {(who, "read", "latchpin/1/+/hello") for who in ("bridge", "bridge-2")}
+# broker: (its reader, what it grants beside mosquitto's grants, what it does not)
+OTHERS: dict[str, tuple[Callable[[str], set[tuple[str, str, str]]], set[tuple[str, str, str]], set[tuple[str, str, str]]]] = {
+    "emqx": (granted_by_emqx, set(), set()),
+    "nanomq": (granted_by_nanomq, SHARED, set()),
+    "hivemq": (granted_by_hivemq, set(), set()),
+    "vernemq": (granted_by_mosquitto, SHARED, PLAIN),
+}
+
+
+@pytest.mark.parametrize("broker", OTHERS)
+def test_every_broker_grants_what_mosquitto_grants_and_denies_the_rest(broker: str):
+    """But for the form of a shared subscription, which some compare as it is and some without its group."""
     bridges = ("--bridge", "bridge", "--bridge", "bridge-2")
-    granted = granted_by_emqx(acl("--broker", "emqx", *bridges).stdout)
-    assert granted == granted_by_mosquitto(acl("--broker", "mosquitto", *bridges).stdout)
-    assert {who for who, _, _ in granted} == {"*", "bridge", "bridge-2"} and len(granted) == 4 + 2 * 4
-    assert not any(topic.startswith("$share") or "#" in topic for _, _, topic in granted)
+    read, more, less = OTHERS[broker]
+    granted = read(acl("--broker", broker, *bridges).stdout)
+    assert granted == (granted_by_mosquitto(acl("--broker", "mosquitto", *bridges).stdout) | more) - less
+    assert {who for who, _, _ in granted} == {"*", "bridge", "bridge-2"}
+    assert not any("#" in topic or (who == "*" and "%u" not in topic) for who, _, topic in granted)
+
+
+def test_what_is_printed_for_mosquitto_is_what_mosquitto_is_started_with():
     assert granted_by_mosquitto(acl().stdout) == granted_by_mosquitto(mosquitto.acl_lines())
+
+
+def test_vernemqs_parser_gets_no_empty_line_and_an_end():
+    text = acl("--broker", "vernemq").stdout
+    assert text.endswith("\n") and all(line and line == line.strip() for line in text.splitlines())
 
 
 def test_the_options_that_go_with_it_are_those_that_latchpin_starts_mosquitto_with():
@@ -134,6 +185,7 @@ def test_mistakes_are_named_with_the_next_step_and_nothing_is_printed(tmp_path: 
         (("--passwords", tmp_path / "passwords"), "--registry FILE"),
         (("--broker", "emqx", "--registry", registry.path, "--passwords", tmp_path / "passwords"), "mosquitto's file"),
         (("--broker", "hive"), "mosquitto"),
+        *(((("--broker", broker, "--bridge", "b\nuser x"), "1 to 23")) for broker in OTHERS),
     ):
         done = acl(*words, returns=2)
         assert said in done.stderr and done.stdout == "", words

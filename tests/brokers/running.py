@@ -67,14 +67,16 @@ def embedded(folder: Path, registry: Registry, *, port: int = 0, program: tuple[
 
 
 @contextlib.contextmanager
-def mosquitto(folder: Path, registry: Registry, *, port: int = 0) -> Iterator[Running]:
-    """Real mosquitto on the files of broker_bridge/mosquitto.py. Look at `have_mosquitto()` first."""
+def mosquitto(folder: Path, registry: Registry, *, port: int = 0, more: str = "") -> Iterator[Running]:
+    """Real mosquitto on the files of broker_bridge/mosquitto.py, and `more` in its settings. See `have_mosquitto()` first."""
     ca, chain, key = certificate(folder)
     bridges = {name: hash_mqtt_password(BRIDGE_PASSWORD.encode()) for name in BRIDGES}
     listener = files.Listener(port or free_port(), chain, key)
 
     def write() -> Path:
-        return files.write(folder, registry, listener, bridges, user=getpass.getuser())
+        conf = files.write(folder, registry, listener, bridges, user=getpass.getuser())
+        conf.write_text(conf.read_text() + more)
+        return conf
 
     with (
         (folder / "mosquitto.log").open("a") as log,

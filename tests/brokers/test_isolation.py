@@ -1,4 +1,4 @@
-"""No device reads or writes for another one: hundreds of hostile filters, topics and names, on both brokers (G13).
+"""No device reads or writes for another one: a thousand hostile filters, topics and names, on both brokers (G13).
 
 Not about what the frames hold: a broker that failed here would still carry only ciphertext.
 """
@@ -22,6 +22,15 @@ SHARES = ("", "$share/latchpin/", "$share/x/")
 OTHER_NAMES = ("%u", "%c", "..", f"{ATTACKER}/../{VICTIM}", f"{VICTIM} ", f"\u200b{VICTIM}")
 
 
+BENDS = ("/", "$", " ", "%", ".", "\\", "'", "\u00ad", "\u200b", "\u202e", "\ufeff", "\u0301")  # what a filter may hold
+SHARP = ("+", "#", "\0")  # and what no name may
+
+
+def bent(name: str, marks: tuple[str, ...]) -> list[str]:
+    """`name` with each mark before, between and behind its characters."""
+    return [name[:place] + mark + name[place:] for mark in marks for place in range(len(name) + 1)]
+
+
 def misspelt(topic: str) -> set[str]:
     return {"/" + topic, topic + "/", topic.replace("/", "//"), topic.upper(), topic.title(), topic.replace("l", "\u217c")}
 
@@ -36,6 +45,7 @@ def hostile_filters() -> list[str]:
         found |= {"/".join((*levels[:length], "#")) for length in range(len(levels) + 1)}
         found |= misspelt(topic) | {topic + "/#", topic + "/+"}
         found |= {topic.replace(VICTIM, other) for other in OTHER_NAMES}
+    found |= {f"latchpin/1/{name}/down" for name in bent(VICTIM, BENDS)}
     return sorted(share + pattern for share in SHARES for pattern in found if not (share and pattern.startswith("$")))
 
 
@@ -53,6 +63,7 @@ def hostile_topics() -> list[str]:
         found |= {topic.replace(VICTIM, other) for other in (*OTHER_NAMES, "+", "#", f"{VICTIM}\0", "\udcff")}
         for root in ("", "/", "1/", "latchpin/", "latchpin/2/", "LATCHPIN/1/", "$share/x/"):
             found.add(topic.replace("latchpin/1/", root))
+    found |= {f"latchpin/1/{name}/hello" for name in bent(VICTIM, BENDS + SHARP)}
     own = ("up", "up/a/b", "up/+", "hello/x", "Hello", "state/x", "", "down/x")
     return sorted(found | {f"latchpin/1/{ATTACKER}/{rest}" for rest in own})
 
@@ -78,8 +89,18 @@ def everything(client: Raw, last: bytes) -> list[mqtt5.PublishPacket]:
             found.append(packet)
 
 
-def test_there_are_hundreds_of_them():
-    assert len(hostile_filters()) + len(MALFORMED_FILTERS) + 4 * len(hostile_topics()) > 700
+def spelt_names() -> list[str]:
+    spellings = ("", "+", "#", "%u", "$share", "a/b", "x" * 24, "x" * 4000, f"{VICTIM}/../{ATTACKER}", "lp-none", ATTACKER + "\0")
+    likeness = (VICTIM + "\0", VICTIM.upper(), f"\u200b{VICTIM}", f"{VICTIM} ", f" {VICTIM}", f"{VICTIM}\n", f"{VICTIM}:")
+    return ["bridge", "bridge-2", VICTIM, *spellings, *likeness]
+
+
+def hostile_names() -> list[str]:
+    return [*dict.fromkeys((*spelt_names(), *bent(VICTIM, BENDS + SHARP)))]
+
+
+def test_there_are_a_thousand_of_them():
+    assert len({*hostile_filters(), *MALFORMED_FILTERS}) + len({*hostile_topics()}) + len(hostile_names()) >= 1000
 
 
 def test_no_filter_lets_a_device_read_what_is_not_its_own(broker: Running, bridge: Paho, alpha: Paho, attacker: Raw):
@@ -136,15 +157,12 @@ def test_no_topic_lets_a_device_write_as_another_or_as_the_bridge(broker: Runnin
 
 
 def test_a_name_and_its_password_give_no_other_name(broker: Running, alpha: Paho, bridge: Paho):
-    spellings = ("", "+", "#", "%u", "$share", "a/b", "x" * 24, "x" * 4000, f"{VICTIM}/../{ATTACKER}", "lp-none", ATTACKER + "\0")
-    likeness = (VICTIM + "\0", VICTIM.upper(), f"\u200b{VICTIM}", f"{VICTIM} ", f" {VICTIM}", f"{VICTIM}\n", f"{VICTIM}:")
-    names = ("bridge", "bridge-2", VICTIM, *spellings, *likeness)
-    for name in names:
-        for secret in (password(ATTACKER), "", "\0", "x" * 2000, password(ATTACKER) + "\0"):
-            with raw(broker) as client:
-                answer = client.connect(name, secret)
-                assert answer is None or answer.reason_code != ConnAckReasonCode.SUCCESS, name
-    for client_id in [name for name in names if name != ATTACKER]:
+    right, wrong = password(ATTACKER), ("", "\0", "x" * 2000, password(ATTACKER) + "\0")
+    for name, secret in (*((name, right) for name in hostile_names()), *itertools.product(spelt_names(), wrong)):
+        with raw(broker) as client:
+            answer = client.connect(name, secret)
+            assert answer is None or answer.reason_code != ConnAckReasonCode.SUCCESS, name
+    for client_id in hostile_names():
         with raw(broker) as client:
             answer = client.connect(ATTACKER, password(ATTACKER), client_id=client_id)
             if broker.kind == "embedded":

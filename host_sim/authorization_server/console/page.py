@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from host_sim.authorization_server import forms
-from host_sim.authorization_server.console import sign_in
+from host_sim.authorization_server.console import sign_in, words
 from host_sim.authorization_server.console.refused import Refused
 
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -35,12 +35,16 @@ _templates = Environment(
 )
 
 
+_templates.filters |= {name: getattr(words, name) for name in ("moment", "ago", "span", "count", "threes")}
+
+
 def page(
     request: Request, title: str, template: str, status: int = 200, form_targets: Sequence[str] = (), **context: Any
 ) -> HTMLResponse:
     """`template` of templates/ as a response.
 
-    Every template knows `title`, `account` (or None), `csrf` (the hidden field of a form), `at("/path")` and `static("file")`.
+    Every template knows `title`, `account` (or None), `csrf` (the hidden field of a form), `at("/path")`, `static("file")`,
+    `path`, `now_s` and the filters of words.py.
     form_targets: origins beside our own to which a form of this page may lead, such as that of a client's redirect_uri.
     """
     text = _templates.get_template(template).render(
@@ -50,6 +54,7 @@ def page(
         at=lambda path: sign_in.at(request, path),
         static=lambda name: sign_in.at(request, f"/static/{name}?v={_VERSION}"),
         path=request.url.path,
+        now_s=sign_in.services_of(request).now_s(),
         **context,
     )
     response = HTMLResponse(text, status, _headers(request, form_targets))

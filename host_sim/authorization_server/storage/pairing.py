@@ -39,6 +39,10 @@ class Pairing(Tables):
     def devices(self) -> list[Device]:
         return self._all(Device, "1 ORDER BY device")
 
+    def touch_device(self, device: str, now: int) -> None:
+        """It was seen now."""
+        self._execute("UPDATE devices SET last_seen = ? WHERE device = ?", (now, device))
+
     def lock_device(self, device: str, now: int) -> None:
         self._execute("UPDATE devices SET locked = ? WHERE device = ?", (now, device))
 
@@ -64,9 +68,6 @@ class Pairing(Tables):
     def end_sessions(self, device: str, now: int) -> None:
         """Those too that were satisfied and would give a fresh code."""
         self._execute("UPDATE sessions SET expires = ? WHERE device = ? AND asserted = 1 AND expires > ?", (now, device, now))
-
-    def end_session(self, session: str, now: int) -> None:
-        self._execute("UPDATE sessions SET expires = ? WHERE id = ?", (now, session))
 
     def session_by_handle(self, handle: bytes) -> Session | None:
         return self._one(Session, "handle = ?", handle)
