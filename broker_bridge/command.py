@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="with key: the file to make")
     parser.add_argument("--kid", type=int, default=1, help="with key: which of the bridge's keys this is, 0 to 255 (default: 1)")
 
+    parser.add_argument("--json", action="store_true", help="with check: one JSON object in place of lines")
     parser.add_argument("--broker", choices=BROKERS, default="mosquitto", help="with acl: whose syntax (default: mosquitto)")
     parser.add_argument(
         "--bridge", action="append", metavar="NAME", help='with acl: MQTT username of a bridge, once for each (default: "bridge")'
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         configured = settings.load(arguments.config)
         logs.start(configured.log_level)
-        return _run_loop(check.run(configured)) if arguments.action == "check" else _serve(configured)
+        return _run_loop(check.run(configured, arguments.json)) if arguments.action == "check" else _serve(configured)
     except (ConfigurationError, RegistryError) as failure:
         print(f"latchpin bridge: {failure}", file=sys.stderr)
         return 2

@@ -106,7 +106,7 @@ class Inventory:
         now_s = self._clock()
         try:
             async with self._room:
-                known = _Known(await self._fetched(device), now_s + self._ttl_s, now_s + self._ttl_s / 2)
+                known = _Known(await self.fetched(device), now_s + self._ttl_s, now_s + self._ttl_s / 2)
         except Refused as refusal:
             self._log("registry", logging.ERROR, device=device, outcome="unreachable", code=refusal.why)
             before = self._known.get(device)
@@ -119,7 +119,8 @@ class Inventory:
         self._known[device] = known
         self.on_asked(device)
 
-    async def _fetched(self, device: str) -> Device | None:
+    async def fetched(self, device: str) -> Device | None:
+        """What the inventory says of `device` now, kept nowhere. Raises Refused."""
         fetched = await self._https.fetch("GET", f"{self._url}/{quote(device, safe='')}", self._headers)
         if fetched.status == 404:
             return None

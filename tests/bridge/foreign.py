@@ -130,9 +130,9 @@ class Foreign:
             return
         content = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()
         with contextlib.suppress(OSError):
-            handler.send_response(said.status)
-            kind = {} if "Content-Type" in said.headers else {"Content-Type": "application/json"}
-            for name, value in {**kind, "Content-Length": str(len(content)), **said.headers}.items():
+            handler.send_response_only(said.status)
+            usual = {"Content-Type": "application/json", "Date": handler.date_time_string(), "Content-Length": str(len(content))}
+            for name, value in {**usual, **said.headers}.items():
                 handler.send_header(name, value)
             handler.end_headers()
             handler.wfile.write(content)
