@@ -38,6 +38,11 @@ def test_a_line_is_printed_only_when_it_changed(python: str):
     assert lines == ["[PIN?] word: amber fox", "end"]
 
 
+def test_a_view_that_is_asked_for_again_is_printed_again(python: str):
+    lines = over_a_pipe(python, b"1rr2q")
+    assert lines[1:] == ["[Key] b *", "[Key] b *", "[Key] b *", "[Key] c", "end"]
+
+
 def test_no_digit_is_ever_printed_in_an_entry(python: str):
     lines = over_a_pipe(python, b"1q")
     assert lines[1] == "[Key] b *"

@@ -43,8 +43,8 @@ class Journal:
     def erase(self) -> None:
         """Leaves nothing: first an empty newest slot, so that a power cut in between brings no older one back."""
         self.store(b"")
-        newest = self._newest()
-        for path in (self._paths[1 - newest[2]], self._paths[newest[2]], self._temporary):
+        slot = self._newest()[2]  # pyright: ignore[reportOptionalSubscript]  (there is one: it was stored just now)
+        for path in (self._paths[1 - slot], self._paths[slot], self._temporary):
             try:
                 os.remove(path)
             except OSError:

@@ -61,7 +61,7 @@ class LcdSt7789(TextScreen):
         self._wires = wires
         self._corner = x, y
         self._wide = wide
-        self._title = None
+        self._title = -1
         wires.command(0x01)  # SWRESET; 120 ms before SLPOUT (data sheet 9.1.2)
         time.sleep(0.15)
         wires.command(0x11)  # SLPOUT; 120 ms until the supply stands (9.1.12)

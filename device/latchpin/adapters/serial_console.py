@@ -21,7 +21,7 @@ class SerialConsole:
     """`read_key` and `show` over sys.stdin and sys.stdout."""
 
     def __init__(self):
-        self._last = None
+        self._last = self._view = None
         self._after_return = False
         self._poll = select.poll()
         self._poll.register(sys.stdin, select.POLLIN)
@@ -48,13 +48,15 @@ class SerialConsole:
                 return key
 
     def show(self, view) -> None:
-        """One line, `[title] text entry`, when it differs from the last. view: title, text, entry."""
+        """One line, `[title] text entry`, when it differs from the last, or when the very same view comes again: somebody has
+        asked for it, perhaps at a terminal that was not there before. view: title, text, entry."""
         line = "[" + view.title + "] " + view.text
         if view.entry:
             # Masked by the agent already; a digit here would be a secret on a line that somebody logs.
             line += " " + "".join(["*" if character.isdigit() else character for character in view.entry])
-        if line != self._last:
+        if line != self._last or view is self._view:
             self._last = line
+            self._view = view
             sys.stdout.write(line + "\n")
             if hasattr(sys.stdout, "flush"):
                 sys.stdout.flush()

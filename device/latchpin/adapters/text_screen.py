@@ -46,6 +46,9 @@ class TextScreen:
         if self._view is not None:
             self.show(self._view)
 
+    def put(self, row: int, column: int, text: str) -> None:
+        """Each display's own: write from there on."""
+
     async def _turn(self):
         page = 0
         while True:

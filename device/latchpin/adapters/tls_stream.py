@@ -3,6 +3,9 @@
 Not kept in memory: whoever uses it unloads it when the connection stands.
 """
 
+# The stubs lack what extmod/modtls_mbedtls.c and extmod/asyncio/stream.py have.
+# pyright: reportAttributeAccessIssue=false
+
 from latchpin import runtime
 from latchpin.adapters.stream import LinkError
 
@@ -70,7 +73,7 @@ if runtime.MICROPYTHON:
                 raise LinkError("dns", "no address for this host name")
             if error.errno == -0x3000:
                 raise LinkError("tls", "not the pinned certificate")
-            raise LinkError("tcp" if error.errno > 0 else "tls", str(error))
+            raise LinkError("tcp" if (error.errno or 0) > 0 else "tls", str(error))
         finally:
             if raw:
                 if secure:

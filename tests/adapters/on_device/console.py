@@ -19,12 +19,17 @@ async def main():
     console.show(View("PIN?", "word: amber fox", ""))
     console.show(View("PIN?", "word: amber fox", ""))
     count = 0
+    last = None
     while True:
         key = await console.read_key()
         count += 1
         if key == "Q":
             break
-        console.show(View("Key", "abcdefghij*#ABCDEFGHIJKLMNOPQRSTUVWXYZ"[KEYS.index(key)], "1234"[: count % 2]))
+        if key == "R" and last:
+            console.show(last)
+            continue
+        last = View("Key", "abcdefghij*#ABCDEFGHIJKLMNOPQRSTUVWXYZ"[KEYS.index(key)], "1234"[: count % 2])
+        console.show(last)
     print("end")
 
 
