@@ -4,7 +4,6 @@ Not the parts: firmware.py writes MicroPython, serial_board.py moves files, pack
 """
 
 import argparse
-import hashlib
 import json
 import re
 import sys
@@ -12,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from boards import firmware, package, wifi_wizard
-from boards.serial_board import BoardError, NoAnswer, SerialBoard
-from broker_bridge.registry import Registry, RegistryError, hash_mqtt_password
+from boards import bench, enrolment, firmware, labels, package, wifi_wizard
+from boards.enrolment import Enrolment
+from boards.serial_board import BoardError, NoAnswer, SerialBoard, serial_ports
+from broker_bridge.registry import RegistryError
 
 _BRIDGE = re.compile(r"([0-9]{1,3})[: ]\s*([0-9a-fA-F]{128})\b")
 
@@ -31,16 +31,19 @@ boards/README.md tells the whole way and shows a settings.json.
 Say = Callable[[str], None]
 
 
-class Enrolment(NamedTuple):
-    """What a board says of itself. `mqtt_password` is for hashing only."""
+class Job(NamedTuple):
+    """What is to be on a board, looked at and found good. Prints no secret."""
 
-    device: str
-    kid: int
-    public: bytes
-    mqtt_password: str
+    args: argparse.Namespace
+    mcu: str
+    image: bytes | None
+    tree: dict[str, bytes]
+    settings: dict[str, bytes]
+    bridges: list[tuple[int, str]]
+    password: str | None
 
     def __repr__(self) -> str:
-        return f"Enrolment({self.device})"
+        return f"Job({self.args.board})"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("--board", metavar="NAME", help=f"one of {', '.join(package.names())}")
-    parser.add_argument("--port", required=True, help="the serial port, say /dev/ttyUSB0, COM5 or rfc2217://rack:4000")
+    parser.add_argument(
+        "--port", action="append", default=[], help="the serial port, say /dev/ttyUSB0, COM5 or rfc2217://rack:4000"
+    )
+    parser.add_argument(
+        "--many",
+        action="store_true",
+        help="a bench of boards at once: every --port, or every port that USB brought; {n} in --alias",
+    )
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="write a sheet of labels to print (HTML: alias, id, QR code)")
     parser.add_argument(
         "--firmware",
         metavar="FILE|URL",
@@ -92,21 +103,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when the board is ready; 1 with one line on stderr that names the next step."""
+    """0 when every board is ready; 1 with one line on stderr that names the next step."""
 
     def say(text: str) -> None:
         print(text, flush=True)
 
     try:
         password = wifi_wizard.take_password(args.wifi_password_file)
-        if args.board is not None:
-            flash(args, say, password)
-        elif args.wifi is not None:
-            with SerialBoard(args.port) as board:
+        if args.many:
+            return _flash_many(prepare(args, password), ports(args), say)
+        if len(args.port) != 1:
+            raise BoardError("one --port, please; with --many as many as you like, or none for every board on USB")
+        if args.board is None and args.wifi is not None:
+            with SerialBoard(args.port[0]) as board:
                 say(f"connected: {board.check()}")
                 wifi_wizard.set_up(board, args.wifi, password, say)
-        else:
-            raise BoardError(f"say which board it is: --board {'|'.join(package.names())}")
+            return 0
+        made = flash(prepare(args, password), args.port[0], args.alias, say)
+        if args.labels is not None:
+            labels.write(args.labels, [(made.device, args.alias, made.fingerprint)])
+            say(f"label: {args.labels}")
     except (BoardError, RegistryError) as error:
         print(f"latchpin flash: {error}", file=sys.stderr)
         return 1
@@ -116,35 +132,75 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def flash(args: argparse.Namespace, say: Say, password: str | None = None) -> Enrolment:
-    """Do it all, and say what happens. password: that of the Wi-Fi. Raises BoardError, RegistryError."""
-    tree = package.board_files(args.board) | package.package_files(args.source)
+def _flash_many(job: Job, ports: list[str], say: Say) -> int:
+    results = bench.run(ports, job.args.alias, lambda port, alias, tell: flash(job, port, alias, tell), say)
+    say(bench.table(results))
+    made = [(result.made.device, result.alias, result.made.fingerprint) for result in results if result.made]
+    if job.args.labels is not None and made:
+        labels.write(job.args.labels, made)
+        say(f"labels: {job.args.labels}, to print from a browser")
+    return 0 if len(made) == len(results) else 1
+
+
+def ports(args: argparse.Namespace) -> list[str]:
+    """Those that were named, or all that USB brought. Raises BoardError: none, or one twice."""
+    found = args.port or serial_ports()
+    if not found:
+        raise BoardError("no board is plugged in: USB brought no serial port (name one: --port)")
+    if len(set(found)) != len(found):
+        raise BoardError("a --port is named twice")
+    return found
+
+
+def prepare(args: argparse.Namespace, password: str | None) -> Job:
+    """All that can be known and refused before a board is touched. password: that of the Wi-Fi. Raises BoardError."""
+    if args.board is None:
+        raise BoardError(f"say which board it is: --board {'|'.join(package.names())}")
+    tree = package.board_files(args.board)
     settings = {} if args.settings is None else package.settings_files(args.settings)
     bridges = [parse_bridge_key(text) for text in (args.bridge_key, args.next_bridge_key) if text is not None]
     if args.next_bridge_key is not None and args.bridge_key is None:
         raise BoardError("--next-bridge-key comes second: give --bridge-key too")
     if args.update and (args.device or bridges or settings or args.erase):
         raise BoardError("--update keeps identity and settings: leave --device, --bridge-key, --settings and --erase out")
+    if args.many and (args.device or (args.update and args.labels)):
+        raise BoardError("--many: an id is for one board, and labels are for new ones")
+    if args.many and args.wifi is not None and password is None:
+        password = wifi_wizard.ask_password(args.wifi)
+    mcu = package.board_json(args.board)["mcu"]
+    image = None
     if args.firmware is not None:
-        _write_firmware(args, say)
+        image = firmware.load(args.firmware, args.firmware_sha256)
+        firmware.check(image, mcu)
     elif args.erase or args.firmware_sha256:
         raise BoardError("--erase and --firmware-sha256 come with --firmware FILE")
-    with SerialBoard(args.port, patience=6 if args.firmware else 2) as board:
+    return Job(args, mcu, image, tree | package.package_files(args.source), settings, bridges, password)
+
+
+def flash(job: Job, port: str, alias: str, say: Say) -> Enrolment:
+    """Do it all on the board at `port`, and say what happens. Raises BoardError, RegistryError."""
+    args = job.args
+    if job.image is not None:
+        if not args.erase and _runs(port, job.image):
+            say("firmware: this one is on the board already")
+        else:
+            firmware.write(port, job.mcu, job.image, args.erase, say)
+    with SerialBoard(port, patience=6 if job.image else 2) as board:
         say(f"connected: {board.check()}")
         if args.update:
             say(f"updating {_what_is_there(board)}")
-        tree |= _with_known_networks(board, settings)
+        tree = job.tree | _with_known_networks(board, job.settings)
         sent = board.sync(tree, say)
         say(f"{sent} of {len(tree)} files copied, the rest was there")
-        enrolment = _make_identity(board, args.device, bridges)
+        made = enrolment.make(board, args.device, job.bridges)
         if args.wifi is not None:
-            wifi_wizard.set_up(board, args.wifi, password, say)
+            wifi_wizard.set_up(board, args.wifi, job.password, say)
         say(f"self-test: {_test(board)}")
     if args.update:
-        say(f"device {enrolment.device} starts what is new; its key, settings and tokens are as they were")
+        say(f"device {made.device} starts what is new; its key, settings and tokens are as they were")
     else:
-        _enrol(args, enrolment, say)
-    return enrolment
+        enrolment.enrol(made, args.registry, alias, args.replace, say)
+    return made
 
 
 def parse_bridge_key(text: str) -> tuple[int, str]:
@@ -158,16 +214,6 @@ def parse_bridge_key(text: str) -> tuple[int, str]:
     if found is None or not int(found[1]) < 256:
         raise BoardError("--bridge-key: KID:PUBLIC with 128 hexadecimal digits, as `latchpin bridge key` prints it")
     return int(found[1]), found[2].lower()
-
-
-def _write_firmware(args: argparse.Namespace, say: Say) -> None:
-    image = firmware.load(args.firmware, args.firmware_sha256)
-    mcu = package.board_json(args.board)["mcu"]
-    firmware.check(image, mcu)
-    if not args.erase and _runs(args.port, image):
-        say("firmware: this one is on the board already")
-    else:
-        firmware.write(args.port, mcu, image, args.erase, say)
 
 
 def _runs(port: str, image: bytes) -> bool:
@@ -212,33 +258,6 @@ def _with_known_networks(board: SerialBoard, settings: dict[str, bytes]) -> dict
     return settings | {"settings.json": json.dumps(given | {"wifi": networks}, indent=2).encode()}
 
 
-_IDENTITY = """
-    try:
-        import network
-        network.WLAN(network.STA_IF).active(True)  # only with the radio on is os.urandom true random on an ESP32
-    except ImportError:
-        pass
-    import os
-    from latchpin.adapters import settings
-    try:
-        made = settings.make_identity(device={device}, bridges=[settings.parse_bridge(text) for text in {bridges}])
-        if not hasattr(os, 'chmod') and hasattr(os, 'system'):
-            os.system('chmod 600 identity.json')
-        print('enrolment', made.enrolment())
-    except settings.SettingsError as error:
-        print('refused', error)
-"""
-
-
-def _make_identity(board: SerialBoard, device: str | None, bridges: list[tuple[int, str]]) -> Enrolment:
-    texts = [f"{kid}:{public}" for kid, public in bridges]
-    said, _, rest = board.run(_IDENTITY, device=device, bridges=texts).partition(" ")
-    words = rest.split()
-    if said != "enrolment" or len(words) != 4:
-        raise BoardError(rest or "the board did not make its identity: run the same command again")
-    return Enrolment(words[0], int(words[1]), bytes.fromhex(words[2]), words[3])
-
-
 _TEST = """
     import gc, os
     from latchpin.adapters import settings
@@ -268,21 +287,3 @@ def _test(board: SerialBoard) -> str:
         raise BoardError(said + (" (give --settings FILE and run the same command again)" if "settings.json" in said else ""))
     known = f"{words[3]} known" if words[3] != "0" else "none known (--wifi, or Improv in a browser)"
     return f"key and ciphers work; free: {words[1]} KB of heap, {words[2]} KB of flash; Wi-Fi networks: {known}"
-
-
-def _enrol(args: argparse.Namespace, enrolment: Enrolment, say: Say) -> None:
-    device, kid, public, password = enrolment
-    fingerprint = hashlib.sha256(public).hexdigest()[:16]
-    if args.registry is None:
-        hashed = hash_mqtt_password(password.encode())
-        say(f"device {device}, key {kid}: {fingerprint}. Enrol it where the bridge is:")
-        say(f"  latchpin device enrol {device} {kid} {public.hex()} '{hashed}'")
-        return
-    registry = Registry(args.registry)
-    known = registry.get(device)
-    if known is not None and known.public_key(kid) == public and not known.revoked:
-        say(f"device {device}, key {kid}: {fingerprint}: enrolled before in {args.registry}")
-        return
-    hashed = hash_mqtt_password(password.encode())
-    registry.enrol(device, public, hashed, args.alias, kid=kid, replace=args.replace)
-    say(f"device {device}, key {kid}: {fingerprint}: enrolled in {args.registry}")

@@ -11,7 +11,7 @@ import signal
 import textwrap
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import serial
@@ -261,7 +261,3 @@ def _last_line(error: TransportExecError) -> str:
 def serial_ports() -> list[str]:
     """Ports on which a board may be: what USB brought."""
     return sorted(found.device for found in list_ports.comports() if found.vid is not None)
-
-
-def exists(port: str) -> bool:
-    return "://" in port or Path(port).exists()

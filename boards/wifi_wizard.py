@@ -63,7 +63,7 @@ def set_up(board: SerialBoard, ssid: str, password: str | None, say: Callable[[s
         raise BoardError(found)
     for _ in range(ATTEMPTS):
         chosen, secured = _choose(found, say) if not ssid else (ssid, True)
-        typed = password if password is not None else _ask_password(chosen) if secured else ""
+        typed = password if password is not None else ask_password(chosen) if secured else ""
         say(f"Wi-Fi: trying {_shown(chosen)}")
         if board.run(_TRY, ssid=chosen, password=typed) == "joined":
             say(f"Wi-Fi: {_shown(chosen)} lets the board in; it will remember")
@@ -87,7 +87,10 @@ def _choose(found: list, say: Callable[[str], None]) -> tuple[str, bool]:
     return answer, True
 
 
-def _ask_password(ssid: str) -> str:
+def ask_password(ssid: str) -> str:
+    """What a person types, not shown. Raises BoardError: nobody is there, or no network is named."""
+    if not ssid:
+        raise BoardError("--many: name the network, --wifi SSID")
     if not sys.stdin.isatty():
         raise BoardError(
             f"nobody is there to type the password: --wifi-password-file FILE, or {PASSWORD_VARIABLE} in the environment"

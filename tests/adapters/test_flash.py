@@ -21,7 +21,8 @@ import serial
 
 import boards.flash
 from boards import package
-from boards.flash import Enrolment, add_arguments, parse_bridge_key
+from boards.enrolment import Enrolment
+from boards.flash import add_arguments, parse_bridge_key, prepare
 from boards.serial_board import BoardError, SerialBoard
 from broker_bridge.registry import Registry, verify_mqtt_password
 from latchpin import __version__
@@ -115,7 +116,8 @@ def flash_here(port: str, *more: object, say: Callable[[str], None] = lambda tex
     """In this process: for tests that flash again and again."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    return boards.flash.flash(parser.parse_args(["--board", "UNIX", "--port", port, *map(str, more)]), say)
+    job = prepare(parser.parse_args(["--board", "UNIX", *map(str, more)]), None)
+    return boards.flash.flash(job, port, "", say)
 
 
 @pytest.mark.parametrize("seed", [6, 7])
@@ -278,7 +280,7 @@ def test_what_the_board_lacks_is_named(board: PtyBoard, settings: Path, tmp_path
 
 def test_what_is_wrong_here_is_named_before_a_board_is_touched(settings: Path, tmp_path: Path):
     for more, text in (
-        (("--board", "TOASTER"), "no such board; there are ESP32_KEYPAD_LCD, ESP32_SERIAL, UNIX"),
+        (("--board", "TOASTER"), f"no such board; there are {', '.join(package.names())} (adding one: boards/README.md)"),
         (("--settings", tmp_path / "missing.json"), "missing.json: No such file"),
         (("--bridge-key", "2:00"), "--bridge-key: KID:PUBLIC"),
         (("--bridge-key", "@" + str(tmp_path / "missing")), "--bridge-key: the file cannot be read"),
@@ -315,12 +317,12 @@ def test_a_bridge_key_is_read_as_the_bridge_prints_it(tmp_path: Path):
             parse_bridge_key(wrong)
 
 
-def test_help_names_esptool_and_every_board():
+def test_help_names_every_board_and_where_to_read_on():
     done = subprocess.run(
         [sys.executable, "-m", "host_sim", "flash", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=30
     )
     assert done.returncode == 0
-    for text in ("esptool", "write-flash", "ESP32_SERIAL", "ESP32_KEYPAD_LCD", "UNIX", "boards/README.md"):
+    for text in ("--firmware", "boards/README.md", *package.names()):
         assert text in done.stdout
 
 
