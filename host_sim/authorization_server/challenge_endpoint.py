@@ -33,6 +33,7 @@ from host_sim.authorization_server.forms import Posted
 from host_sim.authorization_server.responses import answer, refusal
 from host_sim.authorization_server.services import Services
 from host_sim.authorization_server.storage import MAX_TRIES, Code, Session, Transaction
+from host_sim.authorization_server.storage.pairing import UNKNOWN
 
 BODY_BYTES = 1024  # every 403 is a multiple of this, and which one depends on its inputs alone: a prompt looks like a refusal
 REST_BYTES = 700  # of a 403 beside its inputs, at most
@@ -107,7 +108,7 @@ class ChallengeEndpoint:
         if client.confidential:
             transaction.end_waiting_sessions(device, now_s)
             limited = attempts.is_limited(transaction, self._keys, device, now_s)
-            if transaction.see_device(device, client.id, now_s, not decoy).locked or limited:
+            if transaction.see_device(UNKNOWN if decoy else device, client.id, now_s).locked or limited:
                 tries = MAX_TRIES
         elif transaction.count_claimed_sessions(client.id, now_s) >= MAX_CLAIMED_SESSIONS:
             raise TryLater()

@@ -102,6 +102,7 @@ def open_direct(folder: Path, **settings: Any) -> Iterator[Direct]:
         "resources": [{"uri": running.RESOURCE, "scopes": ["led:read", "led:write"]}],
     }
     services = open_services(Settings.model_validate(table | settings))
+    services.storage._connection.execute("PRAGMA synchronous = OFF")  # what a power cut leaves is not asked here
     try:
         yield Direct(services)
     finally:

@@ -3,15 +3,20 @@
 Not timing: equal work is by construction here (the decoy path), and measured where there is a figure to hold.
 """
 
+import base64
+import re
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from host_sim.authorization_server.challenge_endpoint import MAX_CLAIMED_SESSIONS
+from host_sim.authorization_server.challenges import otp
 from host_sim.authorization_server.storage import MAX_TRIES, Session, Storage
 from host_sim.authorization_server.storage.proving import DAY_S, MAX_FAILURES_A_DAY
 from tests.authorization_server import running
+from tests.authorization_server.browsing import account
 from tests.authorization_server.parties import Party, wrong_pin
 from tests.requirements import proves
 
@@ -155,6 +160,31 @@ def test_an_attempt_is_counted_atomically_whoever_comes_at_once(tmp_path):
     assert compared.count(True) == MAX_FAILURES_A_DAY
     for storage in storages:
         storage.close()
+
+
+@proves("PROTOCOL-5-e", "PROTOCOL-5-q")
+def test_fifty_guesses_at_one_account_at_once_are_fifty_attempts_and_twenty_comparisons(tmp_path):
+    with running.server(tmp_path, policy=[{"challenges": ["otp"]}]) as server:
+        account(server, "ada")
+        secret = re.findall(r"secret=(\w+)", server.run("user", "otp", "ada").stdout)[0]
+        parties = [Party(server, client=running.BEARER_APP, dpop=False) for _ in range(50)]
+        for party in parties:
+            party.start()
+        with ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(lambda party: party.follow(username="ada", otp="wrong!").json(), parties))
+        assert [(answer["reason"], answer["tries_left"]) for answer in answers] == [("wrong_answer", 4)] * 50
+        connection = sqlite3.connect(server.state / "state.sqlite")
+        charged = connection.execute("SELECT today, in_a_row FROM failures ORDER BY today DESC").fetchone()
+        connection.close()
+        assert charged == (50, MAX_FAILURES_A_DAY)
+        right = otp.value(base64.b32decode(secret), int(time.time()))
+        assert parties[0].follow(username="ada", otp=right).json()["reason"] == "wrong_answer"
+        bridge = Party(server)
+        bridge.start()
+        assert bridge.follow(username="ada", otp=right).json()["reason"] == "locked"
+        assert server.run("user", "unlock", "ada").returncode == 0
+        right = otp.value(base64.b32decode(secret), int(time.time()))
+        assert bridge.follow(username="ada", otp=right).status_code == 200
 
 
 @proves("PROTOCOL-5-q")

@@ -6,6 +6,7 @@ Not for what they answer (proving.py), nor for what is granted in the end (grant
 from host_sim.authorization_server.storage.rows import MAX_TRIES, Device, Session
 from host_sim.authorization_server.storage.tables import Tables
 
+UNKNOWN = "."  # no device is called so
 MAX_REQUESTS = 200  # of one session in its life: FiPA-04, section 9.3
 
 
@@ -18,9 +19,8 @@ class Pairing(Tables):
 
     # Devices
 
-    def see_device(self, device: str, client_id: str, now: int, known: bool = True) -> Device:
-        """The device as it stands, from now on known as seen now; one that is not `known` costs as much and leaves no trace."""
-        self._execute("SAVEPOINT seen")
+    def see_device(self, device: str, client_id: str, now: int) -> Device:
+        """The device as it stands, from now on known as seen now. UNKNOWN stands for every device that may not ask."""
         self._execute(
             "INSERT INTO devices (device, client_id, first_seen, last_seen) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (device) DO UPDATE SET last_seen = excluded.last_seen, client_id = excluded.client_id",
@@ -28,16 +28,13 @@ class Pairing(Tables):
         )
         found = self._one(Device, "device = ?", device)
         assert found is not None
-        if not known:
-            self._execute("ROLLBACK TO seen")
-        self._execute("RELEASE seen")
         return found
 
     def device(self, device: str) -> Device | None:
         return self._one(Device, "device = ?", device)
 
     def devices(self) -> list[Device]:
-        return self._all(Device, "1 ORDER BY device")
+        return self._all(Device, "device <> ? ORDER BY device", UNKNOWN)
 
     def touch_device(self, device: str, now: int) -> None:
         """It was seen now."""
