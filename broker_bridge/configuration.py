@@ -156,7 +156,8 @@ def load(model: type[_Model], path: Path, prefix: str, environment: Mapping[str,
     start_from: what to say about a whole file where there is none. Raises ConfigurationError: a line for each thing to mend.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigurationError(f"{path}: no such file; {start_from}") from None
     except tomllib.TOMLDecodeError as error:
@@ -165,30 +166,53 @@ def load(model: type[_Model], path: Path, prefix: str, environment: Mapping[str,
     except (OSError, UnicodeDecodeError):
         raise ConfigurationError(f"{path}: cannot be read as a text file") from None
     known = _keys(model)
+    places = {steps: f"{path}:{number}" for steps, number in line_numbers(text).items()}
     for name in sorted(environment):
         if name.startswith(f"{prefix}__"):
-            _override(table, name, name.removeprefix(f"{prefix}__").lower().split("__"), environment[name], known)
+            steps = name.removeprefix(f"{prefix}__").lower().split("__")
+            _override(table, name, steps, environment[name], known)
+            places[tuple(steps)] = f"environment {name}"
     try:
         return model.model_validate(
             table, context={"folder": path.parent, "credentials": environment.get("CREDENTIALS_DIRECTORY")}
         )
     except ValidationError as error:
-        raise ConfigurationError(lines(str(path), error, known)) from None
+        raise ConfigurationError(lines(str(path), error, known, places)) from None
 
 
-def lines(where: str, error: ValidationError, known: list[str]) -> str:
-    """One line for each thing to mend in `where`. known: the keys that a misspelt one may have meant."""
-    return "\n".join(_line(where, item, known) for item in error.errors(include_input=False))
+def lines(where: str, error: ValidationError, known: list[str], places: Mapping[tuple[str, ...], str] | None = None) -> str:
+    """One line for each thing to mend in `where`. known: the keys that a misspelt one may have meant; places: of each key."""
+    return "\n".join(_line(where, item, known, places or {}) for item in error.errors(include_input=False))
 
 
-def _line(where: str, item: Any, known: list[str]) -> str:
+def _line(where: str, item: Any, known: list[str], places: Mapping[tuple[str, ...], str]) -> str:
     location = [str(step) for step in item["loc"]]
+    # A key that is missing is one of the table in whose place it should stand.
+    above = (tuple(location[:length]) for length in range(len(location), 0, -1))
+    where = next((places[steps] for steps in above if steps in places), where)
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(location[-1], known, 1)
         mend = "is not a setting; " + (f"did you mean {near[0]}?" if near else "take it out")
     else:
         mend = _MENDS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
     return ": ".join(part for part in (where, ".".join(location), mend) if part)
+
+
+def line_numbers(text: str) -> dict[tuple[str, ...], int]:
+    """Where tables and keys of a TOML file stand, as (table, index, key): tomllib does not say."""
+    found: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    counts: dict[tuple[str, ...], int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*(\[\[?)\s*([A-Za-z0-9_.-]+)\s*\]", line):
+            table = tuple(header[2].split("."))
+            if header[1] == "[[":
+                counts[table] = counts.get(table, -1) + 1
+                table = (*table, str(counts[table]))
+            found.setdefault(table, number)
+        elif key := re.match(r"\s*([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\s*=", line):
+            found.setdefault((*table, *key[1].split(".")), number)
+    return found
 
 
 def _override(table: dict[str, Any], name: str, steps: list[str], value: str, known: list[str]) -> None:

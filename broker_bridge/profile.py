@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from broker_bridge.configuration import ConfigurationError, lines
+from broker_bridge.configuration import ConfigurationError, line_numbers, lines
 from broker_bridge.oauth_api import Input
 from latchpin.wire import bridge_side
 from latchpin.wire.bridge_side import INPUT_KINDS, NUMBERS
@@ -121,4 +121,6 @@ def load(name: str) -> Profile:
     except tomllib.TOMLDecodeError:
         raise ConfigurationError("authorization_server.profile: the profile is not TOML") from None
     except ValidationError as error:
-        raise ConfigurationError(lines("authorization_server.profile", error, [])) from None
+        where = f"authorization_server.profile: {name}"
+        places = {steps: f"{where}:{number}" for steps, number in line_numbers(text).items()}
+        raise ConfigurationError(lines(where, error, [], places)) from None

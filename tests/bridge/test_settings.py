@@ -137,6 +137,29 @@ def test_a_mistake_is_named_by_its_key_with_the_mend(
     assert told in text and str(tmp_path / "bridge.toml") in text
 
 
+def test_a_mistake_is_named_with_its_line_and_one_of_the_environment_with_its_name(table: dict[str, Any], tmp_path: Path):
+    load(table, tmp_path)
+    path = tmp_path / "bridge.toml"
+    lines = path.read_text().replace("mqtts://broker.example", "mqtt://broker.example").splitlines()
+    lines.insert(lines.index("[[resources]]") + 1, "scpoes = [")
+    lines.insert(lines.index("[[resources]]") + 2, '  "led:read" ]')
+    path.write_text("\n".join(line for line in lines if not line.startswith("username")))
+    lines = path.read_text().splitlines()
+
+    def told(**environment: str) -> list[str]:
+        with pytest.raises(ConfigurationError) as caught:
+            settings.load(path, environment)
+        return str(caught.value).splitlines()
+
+    def at(line: str) -> str:
+        return f"{path}:{next(number for number, text in enumerate(lines, 1) if text.startswith(line))}: "
+
+    assert [line.partition(": ")[0] + ": " for line in told()] == [at("url = "), at("[broker]"), at("scpoes")]
+    by_environment = told(LATCHPIN_BRIDGE__BROKER__URL="x", LATCHPIN_BRIDGE__IDENTITY__KID="300")
+    assert by_environment[0].startswith("environment LATCHPIN_BRIDGE__BROKER__URL: broker.url: must look like mqtts://")
+    assert by_environment[-1].startswith("environment LATCHPIN_BRIDGE__IDENTITY__KID: identity.kid: ")
+
+
 @pytest.mark.parametrize("scopes", [[], [""], ["two  blanks"], ['quo"te'], ["line\nbreak"]])
 def test_a_scope_is_one_of_rfc_6749(table: dict[str, Any], tmp_path: Path, scopes: list[str]):
     table["resources"][0]["scopes"] = scopes
