@@ -15,7 +15,7 @@ from tests.vectors import strangers
 MARKS = (
     "mosquitto: wants the mosquitto broker (apt install mosquitto)",
     "node: wants Node.js 20 or newer with npm",
-    "chromium: wants Chromium (npx playwright install chromium)",
+    "chromium: wants Chromium (apt install chromium)",
 )
 
 

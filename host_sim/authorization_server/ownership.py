@@ -12,11 +12,13 @@ from host_sim.authorization_server import admin
 from host_sim.authorization_server.accounts import normal_name
 from host_sim.authorization_server.admin import AdminError
 from host_sim.authorization_server.audit import audit
-from host_sim.authorization_server.challenges import pin
+from host_sim.authorization_server.challenges import pairing_code, pin
 from host_sim.authorization_server.services import Services
 from host_sim.authorization_server.storage import Account, Device, Family, Session, Transaction, Transfer
 
 OFFER_S = 7 * 86400
+CODE_TRIES = 10  # of one account,
+CODE_WINDOW_S = 15 * 60  # in this time from the first on; a right code clears them
 _GONE = "this device does not wait any more: let it ask again"
 _NOT_YOURS = "no device of yours has this id: look at your list"
 
@@ -28,6 +30,7 @@ class Waiting:
     session: Session
     device: Device | None
     pin_expires: int | None  # of a PIN that was issued and is still good
+    approved: bool  # and it has not looked yet
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,13 @@ class Offer:
 
 
 def may_see(transaction: Transaction, account: Account, session: Session) -> bool:
-    """A waiting device shows itself to its owner; one without an owner to everybody, until somebody issues a PIN for it."""
+    """A waiting device shows itself to its owner; one without an owner to everybody, until somebody lets it in."""
     device = _asserted(transaction, session)
     if device is not None and device.owner is not None:
         return device.owner == account.id
     issued = transaction.pin(session.id)
-    return (issued.account if issued else session.account) in (None, account.id)
+    _, approver = transaction.approval(session.id)
+    return (issued.account if issued else approver or session.account) in (None, account.id)
 
 
 def waiting(services: Services, account: Account) -> list[Waiting]:
@@ -88,6 +92,29 @@ def issue_pin(services: Services, account: Account, session: str) -> tuple[str, 
         if found.asking != pin.NAME:
             raise AdminError(409, "not_waiting", "this device asks for something else than a PIN")
         return admin.issue_pin_for(services, transaction, found, account.id), found
+
+
+def approve(services: Services, account: Account, session: str, code: str) -> None:
+    """The device that shows this code passes when it looks next, in the name of `account`.
+
+    Raises AdminError: not_waiting; wrong_code; limited, for a code of 8 letters can be guessed in time.
+    """
+    now_s = services.now_s()
+    tried = services.keys.keyed_hash("codes typed", account.id)
+    with services.storage.transaction() as transaction:
+        if not transaction.charge(tried, CODE_TRIES, now_s, now_s + CODE_WINDOW_S):
+            raise AdminError(429, "limited", "too many codes that no device shows: wait 15 minutes, then try again")
+    with services.storage.transaction() as transaction:
+        found = _waiting_one(services, transaction, account, session)
+        shown = pairing_code.find(transaction, services.keys, code, now_s)
+        if shown is None or shown.id != found.id:
+            raise AdminError(400, "wrong_code", "the device shows another code: look at its screen again")
+        if found.locked:
+            transaction.unlock(found.device, now_s)
+        pairing_code.approve(transaction, found, account.id)
+        transaction.forget_tries(tried)
+        audit(transaction, account.id, "approved", found.device, now_s)
+    logs.line("approved", client=found.client_id, device=found.device, session=found.id)
 
 
 def refuse(services: Services, account: Account, session: str) -> None:
@@ -246,7 +273,8 @@ def _asserted(transaction: Transaction, session: Session) -> Device | None:
 
 def _waiting(transaction: Transaction, session: Session, now_s: int) -> Waiting:
     expires = pin.expires(transaction, session)
-    return Waiting(session, _asserted(transaction, session), expires if expires and expires > now_s else None)
+    approved, _ = transaction.approval(session.id)
+    return Waiting(session, _asserted(transaction, session), expires if expires and expires > now_s else None, approved)
 
 
 def _waiting_one(services: Services, transaction: Transaction, account: Account, session: str) -> Session:

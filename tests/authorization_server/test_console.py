@@ -378,3 +378,29 @@ def test_a_long_log_is_turned_page_by_page(server):
     browser.get(older)
     assert seen == 50 and browser.page.text.count("Renamed") == 10 and "Account created" in browser.text
     assert browser.get("/activity?before=x").status_code == 200
+
+
+# A code on the device's screen
+
+
+def test_the_code_on_a_screen_lets_its_device_in_as_the_approver_s_and_no_other_code_does(tmp_path):
+    with running.server(tmp_path, policy=[{"challenges": ["pairing_code"]}]) as own:
+        one, other = (Browser(own).sign_in(account(own, name)) for name in ("ada", "grace"))
+        party, second = Party(own), Party(own)
+        code, foreign = party.start().json()["user_code"], second.start().json()["user_code"]
+        session = card(one, party)
+        for wrong in (foreign, "BBBBBBBB", ""):
+            card(one, party)
+            assert one.send(f"/waiting/{session}/approve", code=wrong).status_code == 400
+        card(one, party)
+        assert "Approved" in one.send(f"/waiting/{session}/approve", code=code.lower().replace("-", " ")).text
+        assert card(other, party) is None
+        tokens = party.redeem(party.follow().json()["authorization_code"]).json()
+        assert one.get(f"/devices/{party.device}").status_code == 200 and claims(tokens)["sub"].startswith("ac-")
+        session = card(other, second)
+        for _ in range(10):
+            card(other, second)
+            assert other.send(f"/waiting/{session}/approve", code="BBBB-BBBB").status_code == 400
+        card(other, second)
+        assert other.send(f"/waiting/{session}/approve", code=foreign).status_code == 429
+        assert second.follow().status_code == 403

@@ -6,7 +6,7 @@ Not for what the cookie is: sign_in.py. Not for devices: device_pages.py.
 import re
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from broker_bridge import logs
@@ -47,7 +47,7 @@ def routes(under: str) -> list[BaseRoute]:
 def _ask(request: Request) -> Response:
     back = request.query_params.get("next")
     if sign_in.signed_in(request):
-        return RedirectResponse(sign_in.local(request, back), 303)
+        return sign_in.redirect(request, back)
     return _form(request, back or "")
 
 
@@ -64,9 +64,9 @@ def _sign_in(request: Request, form: dict[str, str]) -> Response:
     if account is None:
         error = "The name or the password is not right. Check both and try again."
         return _form(request, form.get("next", ""), 403, form.get("name", ""), error)
-    response = RedirectResponse(sign_in.local(request, form.get("next")), 303)
+    response = sign_in.redirect(request, form.get("next"))
     with services.storage.transaction() as transaction:
-        transaction.forget_sign_in_attempts(tried)
+        transaction.forget_tries(tried)
         sign_in.start(request, response, transaction, account, now_s)
         audit(transaction, account.id, "signed_in", account.name, now_s)
     logs.line("sign_in", outcome="signed in")
@@ -77,7 +77,7 @@ def _verify(services: Services, tried: bytes, name: str, password: str) -> Accou
     """Counted before any hashing is paid for, and before anything is known about the name. Raises Refused: too many, too busy."""
     now_s = services.now_s()
     with services.storage.transaction() as transaction:
-        allowed = transaction.charge_sign_in(tried, SIGN_IN_TRIES, now_s, now_s + SIGN_IN_WINDOW_S)
+        allowed = transaction.charge(tried, SIGN_IN_TRIES, now_s, now_s + SIGN_IN_WINDOW_S)
     if not allowed:
         logs.line("sign_in", outcome="limited")
         raise Refused(429, "Too many attempts for this name. Wait 15 minutes, then try again.", SIGN_IN_WINDOW_S)
@@ -92,7 +92,7 @@ def _verify(services: Services, tried: bytes, name: str, password: str) -> Accou
 
 def _sign_out(request: Request, form: dict[str, str]) -> Response:
     services, account = sign_in.services_of(request), sign_in.signed_in(request)
-    response = RedirectResponse(sign_in.local(request, sign_in.at(request, "/sign-in")), 303)
+    response = sign_in.redirect(request, sign_in.at(request, "/sign-in"))
     if account is not None:
         with services.storage.transaction() as transaction:
             sign_in.end(request, transaction)
@@ -143,7 +143,7 @@ def _change_password(request: Request, account: Account, form: dict[str, str]) -
     except AccountError as error:
         return _account_page(request, account, 400, error=capitalised(str(error)))
     with services.storage.transaction() as transaction:
-        transaction.forget_sign_in_attempts(tried)
+        transaction.forget_tries(tried)
         transaction.end_other_sign_ins(account.id, sign_in.this_sign_in(request))
         audit(transaction, account.id, "password_changed", account.name, services.now_s())
     return "/account?done=password"

@@ -38,6 +38,7 @@ def routes(under: str) -> list[Route]:
         shown_to_account(under + "/waiting/{id}", _waiting),
         shown_to_account(under + "/devices/{id}", _device),
         sent_by_account(under + "/waiting/{id}/pin", _issue_pin),
+        sent_by_account(under + "/waiting/{id}/approve", _approve),
         sent_by_account(under + "/waiting/{id}/refuse", _to_list(ownership.refuse, "refused")),
         sent_by_account(under + "/installer", _issue_pin_in_advance),
         sent_by_account(under + "/devices/{id}/describe", _describe),
@@ -101,6 +102,12 @@ def _issue_pin(request: Request, account: Account, form: dict[str, str]) -> Resp
         binding_word=session.binding_word,
         waiting=session.id,
     )
+
+
+def _approve(request: Request, account: Account, form: dict[str, str]) -> str:
+    session = request.path_params["id"]
+    ownership.approve(services_of(request), account, session, form.get("code", ""))
+    return f"/waiting/{session}"
 
 
 def _issue_pin_in_advance(request: Request, account: Account, form: dict[str, str]) -> Response:

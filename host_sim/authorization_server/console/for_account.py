@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from host_sim.authorization_server.admin import AdminError
 from host_sim.authorization_server.console.page import sent, shown
 from host_sim.authorization_server.console.refused import Refused
-from host_sim.authorization_server.console.sign_in import at, local, require_account
+from host_sim.authorization_server.console.sign_in import at, redirect, require_account
 from host_sim.authorization_server.console.words import capitalised
 from host_sim.authorization_server.storage import Account
 
@@ -28,7 +28,7 @@ def sent_by_account(path: str, handler: Callable[[Request, Account, dict[str, st
 
     def do(request: Request, form: dict[str, str]) -> Response:
         came_of_it = _as_account(request, handler, form)
-        return came_of_it if isinstance(came_of_it, Response) else RedirectResponse(local(request, at(request, came_of_it)), 303)
+        return came_of_it if isinstance(came_of_it, Response) else redirect(request, at(request, came_of_it))
 
     return sent(path, do)
 

@@ -51,7 +51,7 @@ def require_account(request: Request) -> Account | Response:
         return account
     back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     where = f"?next={quote(back, safe='/')}" if request.method == "GET" and back != at(request, "/") else ""
-    return RedirectResponse(local(request, at(request, "/sign-in")) + where, 303)
+    return redirect(request, at(request, "/sign-in") + where)
 
 
 def at(request: Request, path: str) -> str:
@@ -59,12 +59,12 @@ def at(request: Request, path: str) -> str:
     return services_of(request).settings.base_path + path
 
 
-def local(request: Request, path: str | None) -> str:
-    """The URL of a local path that somebody else named; that of the first page where it is not one (CWE-601)."""
-    under = services_of(request).settings.base_path
-    if path is None or not _LOCAL.fullmatch(path) or not path.startswith(under + "/"):
-        path = under + "/"
-    return services_of(request).settings.origin + path
+def redirect(request: Request, path: str | None) -> RedirectResponse:
+    """To a path of this site, whoever named it; to the first page where it is none (CWE-601)."""
+    settings = services_of(request).settings
+    if path is None or not _LOCAL.fullmatch(path) or not path.startswith(settings.base_path + "/"):
+        path = settings.base_path + "/"
+    return RedirectResponse(settings.origin + path, 303)
 
 
 def csrf_field(request: Request) -> Markup:

@@ -38,7 +38,7 @@ class Transaction(Pairing, Proving, Grants, People):
         self._execute("DELETE FROM refresh_tokens WHERE expires <= ?", (now,))
         self._execute("DELETE FROM families WHERE expires <= ?", (now,))
         self._execute("DELETE FROM sign_ins WHERE expires <= ?", (now,))
-        self._execute("DELETE FROM sign_in_attempts WHERE expires <= ?", (now,))
+        self._execute("DELETE FROM limited WHERE expires <= ?", (now,))
         self._execute("DELETE FROM transfers WHERE expires <= ?", (now,))
         self._execute("DELETE FROM audit WHERE at <= ?", (now - AUDIT_S,))
 

@@ -33,18 +33,6 @@ class People(Tables):
 
     # Signing in
 
-    def charge_sign_in(self, digest: bytes, most: int, now: int, expires: int) -> bool:
-        """Counts an attempt before anybody compares. False: `most` were made, and the first of them is not forgotten yet."""
-        self._execute("DELETE FROM sign_in_attempts WHERE digest = ? AND expires <= ?", (digest, now))
-        charged = self._execute(
-            "INSERT INTO sign_in_attempts VALUES (?, 1, ?) ON CONFLICT (digest) DO UPDATE SET tries = tries + 1 WHERE tries < ?",
-            (digest, expires, most),
-        )
-        return charged.rowcount == 1
-
-    def forget_sign_in_attempts(self, digest: bytes) -> None:
-        self._execute("DELETE FROM sign_in_attempts WHERE digest = ?", (digest,))
-
     def add_sign_in(self, sign_in: SignIn) -> None:
         self._insert(sign_in)
 
@@ -59,6 +47,20 @@ class People(Tables):
 
     def end_other_sign_ins(self, account: str, digest: bytes) -> None:
         self._execute("DELETE FROM sign_ins WHERE account = ? AND digest <> ?", (account, digest))
+
+    # What a person may try so many times in a while
+
+    def charge(self, digest: bytes, most: int, now: int, expires: int) -> bool:
+        """Counts a try before anybody compares. False: `most` were made, and the first of them is not forgotten yet."""
+        self._execute("DELETE FROM limited WHERE digest = ? AND expires <= ?", (digest, now))
+        charged = self._execute(
+            "INSERT INTO limited VALUES (?, 1, ?) ON CONFLICT (digest) DO UPDATE SET tries = tries + 1 WHERE tries < ?",
+            (digest, expires, most),
+        )
+        return charged.rowcount == 1
+
+    def forget_tries(self, digest: bytes) -> None:
+        self._execute("DELETE FROM limited WHERE digest = ?", (digest,))
 
     # Whose a device is
 
