@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from random import SystemRandom
 
-from broker_bridge import bridge_key, exchange, life, logs, profile, translate
+from broker_bridge import bridge_key, exchange, life, logs, profile, traces, translate
 from broker_bridge.as_client import PROBE_EVERY_S, AsClient
 from broker_bridge.broker_client import BrokerClient, Login
 from broker_bridge.configuration import ConfigurationError
@@ -95,6 +95,7 @@ class App:
         self._asking: set[asyncio.Task[None]] = set()
         self._unadmitted: list[Callable[[], None]] = []
         self._metrics = Metrics(self._numbers)
+        self._tracer = traces.tracer(settings.operations, self.replica)
         self._service_manager = ServiceManager()
 
     async def run(self) -> None:
@@ -122,6 +123,7 @@ class App:
                 results = await asyncio.gather(*everything, return_exceptions=True)
                 for client in (*self._clients.values(), *([self._inventory] if self._inventory else [])):
                     await client.close()
+                await asyncio.to_thread(self._tracer.close)
             for result in results:
                 if isinstance(result, Exception):
                     raise result
@@ -135,7 +137,7 @@ class App:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HAND_OVER_S):
                 while self._broker.connected and not at_once.is_set():
-                    if not (self._running or self._devices.speaking or self._broker.unsubscribing):
+                    if not (self._running or self._asking or self._devices.speaking or self._broker.unsubscribing):
                         break
                     await asyncio.sleep(0.02)
 
@@ -210,13 +212,13 @@ class App:
             self._unadmitted.pop(0)()
 
     async def _walk(self, live: Live, message: messages.Message, entry: Entry, way: Way) -> None:
-        began_s = time.monotonic()
+        began_s, rid = time.monotonic(), message["rid"][:4].hex()
         try:
-            told = await self._fetch_along(way, message["rid"][:4].hex())
-            live.exchange.finish(entry, told)
-            self._reply(live, message, entry, told, time.monotonic() - began_s)
+            with self._tracer.request(message.name.lower(), rid, live.device):
+                told = await self._fetch_along(way, rid)
+                live.exchange.finish(entry, told)
+                self._reply(live, message, entry, told, time.monotonic() - began_s)
         except Exception as failure:
-            rid = message["rid"][:4].hex()
             logs.line("defect", logging.ERROR, failure, rid=rid, device=live.device, step=message.name.lower())
             told = translate.refused(message, Refused("internal", "defect"))
             live.exchange.finish(entry, told)
@@ -237,7 +239,8 @@ class App:
                 failure = refusal
 
     async def _fetch(self, wanted: Discover | Ask | Call, request_id: str) -> object:
-        with self._metrics.upstream("resource" if isinstance(wanted, Call) else "authorization_server"):
+        upstream = "resource" if isinstance(wanted, Call) else "authorization_server"
+        with self._metrics.upstream(upstream), self._tracer.upstream(upstream):
             if isinstance(wanted, Ask):
                 return await self._as_client.post(wanted, request_id)
             if isinstance(wanted, Discover):
@@ -259,6 +262,7 @@ class App:
         challenge = None
         if message.name == "CHALLENGE":
             challenge = "answer" if message.get("answers") else "start" if message.get("auth_session") is None else "ask"
+        self._tracer.answered(outcome, told.why)
         self._metrics.answered(message.name.lower(), outcome, challenge, seconds, told.why == "repeated")
         level = logging.ERROR if outcome == "internal" else logging.WARNING if outcome == "try_later" else logging.INFO
         members = {"rid": message["rid"][:4].hex(), "device": live.device, "step": message.name.lower(), "outcome": outcome}

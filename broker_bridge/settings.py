@@ -47,6 +47,17 @@ def _loopback(listen: str) -> str:
     return listen
 
 
+def _collector(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        beside_us = parts.scheme == "http" and is_loopback(f"{parts.hostname}:{parts.port}")
+    except ValueError:
+        beside_us = False
+    if not beside_us and not (parts.scheme == "https" and parts.hostname and not parts.username):
+        raise ValueError("must be an https:// URL, or a collector beside the bridge, such as http://127.0.0.1:4318/v1/traces")
+    return url
+
+
 def _identifier(text: str) -> str:
     if not topics.is_id(text):
         raise ValueError("must be 4 to 23 of a-z, 0-9 and inner hyphens")
@@ -157,6 +168,8 @@ class RegistrySource(Https):
 
 class Operations(Section):
     listen: Annotated[str, AfterValidator(_loopback)] | None = None
+    traces_endpoint: Annotated[str, AfterValidator(_collector)] | None = None
+    traces_ca: CaFile | None = None
 
 
 class Limits(Section):

@@ -207,13 +207,13 @@ def test_a_bridge_with_an_inventory_refuses_who_is_revoked_there(place: Place, b
     server.says("/challenge", prompt())
     registry = {
         "url": f"{stock.server.origin}/stock",
-        "token": "the-token",
+        "token": "CANARY-inventory-token",
         "ca": str(stock.server.ca),
         "private_networks": LOOPBACK,
         "ttl_s": 1,
     }
     limits = {"frames_per_s": 1e6, "frames_burst": 1_000_000}
-    config = place.configure(broker, server.issuer, server.resource, server.ca, limits=limits)
+    config = place.configure(broker, server.issuer, server.resource, server.ca, limits=limits, log_level="debug")
     config.write_text(config.read_text().replace('file = "devices.toml"', "\n".join(_toml(registry))))
     with running(config) as bridge:
         device = Device(identity, broker).shake()
@@ -223,6 +223,8 @@ def test_a_bridge_with_an_inventory_refuses_who_is_revoked_there(place: Place, b
         device.say_hello()
         assert bridge.line(event="handshake", outcome="refused", code="unknown_device")["device"] == identity.device
         device.close()
+    assert stock.server.asked[0].headers["authorization"] == "Bearer CANARY-inventory-token"
+    assert "CANARY" not in "".join(bridge.text)
 
 
 def _toml(table: dict[str, Any]) -> list[str]:
