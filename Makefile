@@ -42,7 +42,10 @@ check: $(STAMP)  ## lint, types and house rules
 bench: $(STAMP)  ## what it costs: time by leg, bytes on the wire, heap and .mpy sizes
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
+bundle: $(STAMP)  ## the device's code compiled: a folder for mip and a ROMFS image, in build/bundle
+	@$(BIN)/python -m boards.bundle
+
 clean:  ## take away what make made
 	rm -rf $(VENV) tests/peers/node_modules build *.egg-info
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench bundle clean

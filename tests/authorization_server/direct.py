@@ -18,7 +18,7 @@ from host_sim.authorization_server.services import Services, open_services
 from host_sim.authorization_server.settings import Settings
 from host_sim.authorization_server.storage import Transaction
 from tests.authorization_server import running
-from tests.authorization_server.parties import DpopKey, basic, verifier_and_challenge
+from tests.authorization_server.parties import basic, verifier_and_challenge
 
 PASSWORD = "correct horse battery staple"
 START = 1_700_000_000
@@ -47,10 +47,10 @@ class Direct:
 
 
 class Asker:
-    """One client at the challenge endpoint: the bridge for a device, or a public app; with a DPoP key where it is given one."""
+    """One client, of bearer tokens, at the challenge endpoint: the bridge for a device, or a public app."""
 
-    def __init__(self, direct: Direct, device: str = "lp-1", client: str = running.BRIDGE, key: DpopKey | None = None) -> None:
-        self.direct, self.device, self.client, self.key = direct, device, client, key
+    def __init__(self, direct: Direct, device: str = "lp-1", client: str = running.BRIDGE) -> None:
+        self.direct, self.device, self.client = direct, device, client
         self.auth_session = ""
         self.said: dict[str, Any] = {}
         self.status = 0
@@ -73,10 +73,7 @@ class Asker:
 
     def _post(self, fields: dict[str, str]) -> dict[str, Any]:
         authorization = basic(self.client, running.BRIDGE_SECRET) if self.client == running.BRIDGE else None
-        services, given = self.direct.services, {name: text for name, text in fields.items() if text}
-        nonce = services.nonces.issue(services.now_s())
-        proofs = (self.key.sign(services.settings.endpoint("challenge"), nonce),) if self.key else ()
-        response = self.direct.endpoint.answer(Posted(given, authorization, proofs))
+        response = self.direct.endpoint.answer(Posted({name: text for name, text in fields.items() if text}, authorization))
         self.status, self.size = response.status_code, len(response.body)
         self.said = json.loads(response.body)
         self.auth_session = self.said.get("auth_session", self.auth_session)
