@@ -58,6 +58,80 @@ def test_promtool_accepts_the_rules_and_the_configuration():
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+# alert: (series that make it fire, series that do not), in promtool's notation, a value a minute for two hours.
+BAD_AND_GOOD: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "LatchpinBridgeDown": ({'up{job="latchpin-bridge"}': "0x120"}, {'up{job="latchpin-bridge"}': "1x120"}),
+    "LatchpinBrokerLost": ({"latchpin_mqtt_connected": "0x120"}, {"latchpin_mqtt_connected": "1x120"}),
+    "LatchpinAuthorizationServerLost": (
+        {"latchpin_bridge_authorization_server_reachable": "0x120"},
+        {"latchpin_bridge_authorization_server_reachable": "1x120"},
+    ),
+    "LatchpinAuthorizationServerGivenUp": (
+        {"latchpin_bridge_authorization_server_given_up": "1x120"},
+        {"latchpin_bridge_authorization_server_given_up": "0x120"},
+    ),
+    "LatchpinLockoutBurst": ({"latchpin_pin_lockouts_total": "0+1x120"}, {"latchpin_pin_lockouts_total": "0+0.3x120"}),
+    "LatchpinReplayBurst": (
+        {
+            "latchpin_replays_served_total": "0+120x120",
+            'latchpin_bridge_requests_total{op="token",outcome="tokens"}': "0+300x120",
+        },
+        {
+            "latchpin_replays_served_total": "0+120x120",
+            'latchpin_bridge_requests_total{op="token",outcome="tokens"}': "0+1200x120",
+        },
+    ),
+    "LatchpinPinsExpire": (
+        {'latchpin_pin_attempts_total{result="expired"}': "0+1x120", 'latchpin_pin_attempts_total{result="code"}': "0+2x120"},
+        {'latchpin_pin_attempts_total{result="expired"}': "0+1x120", 'latchpin_pin_attempts_total{result="code"}': "0+9x120"},
+    ),
+    "LatchpinUpstreamFailing": (
+        {
+            'latchpin_bridge_upstream_duration_seconds_count{upstream="resource",result="failed"}': "0+1x120",
+            'latchpin_bridge_upstream_duration_seconds_count{upstream="resource",result="answered"}': "0+5x120",
+        },
+        {
+            'latchpin_bridge_upstream_duration_seconds_count{upstream="resource",result="failed"}': "0+1x120",
+            'latchpin_bridge_upstream_duration_seconds_count{upstream="resource",result="answered"}': "0+50x120",
+        },
+    ),
+    "LatchpinServerInTrouble": (
+        {
+            'latchpin_bridge_requests_total{op="challenge",outcome="try_later"}': "0+1x120",
+            'latchpin_bridge_requests_total{op="challenge",outcome="prompt"}': "0+5x120",
+        },
+        {
+            'latchpin_bridge_requests_total{op="challenge",outcome="try_later"}': "0+1x120",
+            'latchpin_bridge_requests_total{op="challenge",outcome="prompt"}': "0+50x120",
+        },
+    ),
+    "LatchpinBacklog": ({"latchpin_bridge_requests_running": "256x120"}, {"latchpin_bridge_requests_running": "100x120"}),
+}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool: apt-get install prometheus")
+def test_each_alert_fires_when_it_should_and_not_otherwise(tmp_path: Path):
+    rules = {rule["alert"]: rule for group in parsed("alerts.yml")["groups"] for rule in group["rules"]}
+    assert set(rules) == set(BAD_AND_GOOD)
+    tests = []
+    for alert, cases in BAD_AND_GOOD.items():
+        for fires, series in zip((True, False), cases, strict=True):
+            given = [{"series": name, "values": values} for name, values in series.items()]
+            tests.append({"interval": "1m", "input_series": given, "promql_expr_test": [], "alert_rule_test": [
+                {"eval_time": "100m", "alertname": alert, "exp_alerts": _expected(rules[alert], series) if fires else []}
+            ]})  # fmt: skip
+    (tmp_path / "tests.yml").write_text(yaml.safe_dump({"rule_files": [str(HERE / "alerts.yml")], "tests": tests}))
+    done = subprocess.run(["promtool", "test", "rules", str(tmp_path / "tests.yml")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _expected(rule: dict[str, Any], series: dict[str, str]) -> list[dict[str, Any]]:
+    labels = dict(re.findall(r'(job|upstream)="([^"]*)"', " ".join(series)))
+    upstream = labels.get("upstream", "")
+    told = {name: text.replace("{{ $labels.upstream }}", upstream) for name, text in rule["annotations"].items()}
+    return [{"exp_labels": {**rule["labels"], **labels}, "exp_annotations": told}]
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze: apt-get install systemd")
 def test_systemd_accepts_the_unit_and_finds_little_exposed(tmp_path: Path):
     unit = tmp_path / "latchpin-bridge.service"
@@ -71,9 +145,9 @@ def test_systemd_accepts_the_unit_and_finds_little_exposed(tmp_path: Path):
 
 def test_the_unit_has_what_keeps_a_bridge_small():
     lines = (HERE / "latchpin-bridge.service").read_text().splitlines()
-    for line in ("Type=notify", "DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes", "Restart=on-failure"):
+    for line in ("Type=notify", "User=latchpin", "ProtectSystem=strict", "NoNewPrivileges=yes", "Restart=on-failure"):
         assert line in lines
-    assert any(line.startswith("WatchdogSec=") for line in lines) and "StateDirectory=latchpin" in lines
+    assert any(line.startswith("WatchdogSec=") for line in lines)
     assert sum(line.startswith("LoadCredential=") for line in lines) == 3
 
 

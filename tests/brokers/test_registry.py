@@ -10,6 +10,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,43 @@ def test_a_new_file_has_the_group_of_a_folder_that_hands_it_on(registry: Registr
         registry.enrol(name, a_point(), PASSWORD_HASH)
         status = registry.path.stat()
         assert status.st_gid == group and status.st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX users")
+@pytest.mark.parametrize("name", ["devices.toml", "devices.sqlite"])
+def test_a_bridge_of_the_folders_group_reads_what_root_wrote_and_a_stranger_does_not(name: str):
+    """As DEPLOYMENT.md says: the folder is root's with mode 2750 and the bridge's group. Only root can try another user."""
+    user = group = 64_111
+    folder = Path(tempfile.mkdtemp())
+    try:
+        if os.geteuid() != 0:
+            group = os.getgid()
+        os.chown(folder, -1, group)
+        folder.chmod(0o2750)
+        registry = Registry(folder / name)
+        registry.enrol("lp-7f3k2m", a_point(), PASSWORD_HASH)
+        registry.revoke("lp-7f3k2m")
+        status = registry.path.stat()
+        assert (status.st_gid, status.st_mode & 0o777) == (group, 0o640) and folder.stat().st_mode & 0o7777 == 0o2750
+        if os.geteuid() == 0:
+            assert [_read_as(who, registry.path) for who in ((user, group), (user, user + 1))] == [1, None]
+    finally:
+        shutil.rmtree(folder)
+
+
+def _read_as(who: tuple[int, int], path: Path) -> int | None:
+    """How many devices a process of that user and group reads; None if it may not."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(who[1])
+            os.setuid(who[0])
+            os._exit(len(Registry(path).all()))
+        except BaseException:
+            os._exit(111)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return None if code == 111 else code
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
