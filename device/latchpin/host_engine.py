@@ -11,6 +11,8 @@ import hmac as _hmac
 import socket
 import ssl
 import time
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -18,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+_F = TypeVar("_F", bound=Callable)
 
 _P256 = ec.SECP256R1()
 _ES256 = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
@@ -36,18 +40,28 @@ def const(value):
     return value
 
 
+def stay() -> None:
+    """Nothing, as make_room."""
+
+
 def make_room(*unneeded: str) -> None:
     """Nothing: here memory is cheap, and a module that somebody imported stays the same."""
 
 
-def aes_ecb(key: bytes, blocks: bytearray) -> None:
-    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305, the key stream of CCM
-    blocks[:] = encryptor.update(blocks) + encryptor.finalize()
+def fastest(pure: _F) -> _F:
+    """What does the same as this function of crypto/, in C."""
+    return cast(_F, _ENGINES[pure.__name__])
 
 
-def aes_cbc(key: bytes, blocks: bytearray) -> None:
-    encryptor = Cipher(algorithms.AES(key), modes.CBC(bytes(16))).encryptor()
-    blocks[:] = encryptor.update(blocks) + encryptor.finalize()
+class aes:  # noqa: N801
+    """MicroPython's `cryptolib.aes`, as far as pure Python code here needs it."""
+
+    def __init__(self, key: bytes, mode: int, iv: bytes = b"") -> None:
+        how = modes.CBC(iv) if mode == 2 else modes.ECB()  # noqa: S305, the key stream of CCM
+        self._encryptor = Cipher(algorithms.AES(key), how).encryptor()
+
+    def encrypt(self, blocks: bytearray, into: bytearray) -> None:
+        into[:] = self._encryptor.update(blocks)
 
 
 def hmac_sha256(key: bytes, data: bytes) -> bytes:
@@ -58,23 +72,27 @@ def hkdf_expand(prk: bytes, info: bytes, length: int) -> bytes:
     return HKDFExpand(hashes.SHA256(), length, info).derive(prk)
 
 
-def ccm_encrypt(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes, tag_length: int) -> bytes:
-    _ccm_lengths(len(plaintext), aad)
-    return AESCCM(key, tag_length).encrypt(nonce, plaintext, aad)
+def ccm_encrypt(key: bytes, nonce: bytes, text: bytearray, aad: bytes, tag_length: int) -> None:
+    size = _ccm_size(text, aad, tag_length)
+    text[:] = AESCCM(key, tag_length).encrypt(nonce, bytes(text[:size]), aad)
 
 
-def ccm_decrypt(key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes, tag_length: int) -> bytes:
-    _ccm_lengths(len(ciphertext) - tag_length, aad)
+def ccm_decrypt(key: bytes, nonce: bytes, text: bytearray, aad: bytes, tag_length: int) -> None:
+    size = _ccm_size(text, aad, tag_length)
     try:
-        return AESCCM(key, tag_length).decrypt(nonce, ciphertext, aad)
+        text[:size] = AESCCM(key, tag_length).decrypt(nonce, bytes(text), aad)
     except InvalidTag:
-        raise ValueError("ccm tag") from None
+        raise ValueError("tag") from None
 
 
-def _ccm_lengths(size: int, aad: bytes) -> None:
+def _ccm_size(text: bytearray, aad: bytes, tag_length: int) -> int:
     # A plaintext too long for its nonce is an InternalError in cryptography 50; the limits are those of crypto/ccm.py.
+    size = len(text) - tag_length
+    if size < 0:
+        raise ValueError("tag")
     if size > 0xFFFF or len(aad) >= 0xFF00:
-        raise ValueError("ccm length")
+        raise ValueError("length")
+    return size
 
 
 def p256_public_key(private: bytes) -> bytes:
@@ -103,6 +121,17 @@ def _private(private: bytes) -> ec.EllipticCurvePrivateKey:
         return ec.derive_private_key(int.from_bytes(private, "big"), _P256)
     except ValueError:
         raise ValueError("p256 private key") from None
+
+
+_ENGINES = {
+    "pure_hmac_sha256": hmac_sha256,
+    "pure_hkdf_expand": hkdf_expand,
+    "pure_encrypt": ccm_encrypt,
+    "pure_decrypt": ccm_decrypt,
+    "pure_public_key": p256_public_key,
+    "pure_ecdh": p256_ecdh,
+    "pure_sign": p256_sign,
+}
 
 
 class LinkError(OSError):

@@ -47,15 +47,16 @@ class Runner:
 
     async def run(self):
         """Work until cancelled."""
+        runtime.stay()
         self._start(self._read_keys())
         try:
             while True:
                 # A key waits for no network, so nothing in this loop does.
                 while self._events:
-                    for effect in self.agent.handle(self._events.pop(0), self.now_ms()):
-                        self._carry_out(effect)
-                    effect = None
+                    effects = self.agent.handle(self._events.pop(0), self.now_ms())
                     runtime.make_room()
+                    while effects:
+                        self._carry_out(effects.pop(0))
                 due_ms = self.agent.deadline_ms
                 wait_ms = _CALM_MS if due_ms is None else min(_CALM_MS, due_ms - self.now_ms())
                 try:
@@ -106,8 +107,7 @@ class Runner:
             self.put(Event("LinkUp"))
             sender = self._start(self._send_all(link))
             while True:
-                _, payload = await link.receive()
-                self.put(Event("Received", payload=payload))
+                self.put(Event("Received", payload=(await link.receive())[1]))
         except (OSError, MemoryError) as error:
             # A LinkError is an OSError with a code, and a reason where MQTT 5 gave one. Short of memory is said, not hung in.
             error = self._refusal or error
@@ -128,6 +128,7 @@ class Runner:
                     self._refusal = error
                     await link.close()
                     return
+            message = None
             self._send.clear()
             await self._send.wait()
 

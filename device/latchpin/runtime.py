@@ -21,7 +21,8 @@ def sha256(data: bytes) -> bytes:
 if MICROPYTHON:
     import gc
 
-    import cryptolib
+    # aes(key, 1) is ECB, aes(key, 2, iv) is CBC: `encrypt(blocks, blocks)` works in place and goes on where the last call ended.
+    from cryptolib import aes  # noqa: F401
     from micropython import const  # noqa: F401  (mpy-cross puts the value where the name stood)
 
     # Left to itself the collector comes when the heap is full of garbage, and what was made meanwhile to stay lies scattered over
@@ -32,27 +33,32 @@ if MICROPYTHON:
     ticks_ms = time.ticks_ms
     ticks_diff = time.ticks_diff
 
-    def aes_ecb(key: bytes, blocks: bytearray):
-        """AES in ECB mode over whole 16-byte blocks (FIPS 197), in place. Raises ValueError: a key of another length."""
-        cryptolib.aes(key, 1).encrypt(blocks, blocks)
+    def fastest(pure):
+        """The engine for a function of crypto/: here itself, on CPython C."""
+        return pure
 
-    def aes_cbc(key: bytes, blocks: bytearray):
-        """AES in CBC mode with a zero IV, in place: what CBC-MAC needs (RFC 3610, section 2.2)."""
-        cryptolib.aes(key, 2, bytes(16)).encrypt(blocks, blocks)
+    _resident = []
+
+    def stay():
+        """What has been imported by now stays in memory. What is imported later leaves it when room is needed."""
+        _resident.extend(sys.modules)
 
     def make_room(*unneeded: str):
-        """Forget the modules named (without "latchpin."), and collect garbage: for what comes next in a small heap.
+        """Collect garbage, for what comes next in a small heap, and forget the modules named (without "latchpin.").
 
         Most of such a heap is code, and no phase of a pairing needs all of it. Whoever needs a module seldom imports it inside
-        a function, and names it here when nothing made by it is left; the next import brings it back from flash.
+        a function and keeps nothing that was made by it. Where more than half of the heap is in use, all modules leave that
+        came after `stay`; the next import brings one back from flash.
         """
-        for name in unneeded:
-            name = "latchpin." + name
-            if sys.modules.pop(name, None):
-                package, _, module = name.rpartition(".")
+        gc.collect()
+        short = _resident and gc.mem_alloc() > gc.mem_free()
+        for name in list(sys.modules):
+            package, _, module = name.rpartition(".")
+            if package[:9] == "latchpin." and (name[9:] in unneeded or (short and name not in _resident)):
+                del sys.modules[name]
                 delattr(sys.modules[package], module)
         gc.collect()
 
 else:
     from latchpin import host_engine  # noqa: F401
-    from latchpin.host_engine import aes_cbc, aes_ecb, const, make_room, ticks_diff, ticks_ms  # noqa: F401
+    from latchpin.host_engine import aes, const, fastest, make_room, stay, ticks_diff, ticks_ms  # noqa: F401

@@ -134,13 +134,6 @@ def test_frames_up_to_4096_bytes_pass_both_ways(run: Run, mosquitto: Mosquitto, 
     assert bridge.seen[1][1] == b"\x01" * 4_096
 
 
-def test_publishers_may_come_together(run: Run, mosquitto: Mosquitto, certificates: Certificates, bridge: Bridge):
-    came = run("mqtt.py", how(mosquitto.port, certificates, ["connect"], ["publish_together", UP, 5], ["alive"]))
-    assert came == [None, [0] * 5, True]
-    bridge.wait_for(5)
-    assert sorted(payload for _, payload, _, _ in bridge.seen) == [bytes((n,)) for n in range(5)]
-
-
 def test_state_is_retained_and_the_will_is_sent_only_when_the_device_dies(
     run: Run, mosquitto: Mosquitto, certificates: Certificates, bridge: Bridge, python: str
 ):

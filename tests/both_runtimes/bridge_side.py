@@ -3,6 +3,8 @@
 Not the bridge: broker_bridge has lakers for a responder; this one runs where lakers does not, on the chip's Python.
 """
 
+from in_place import decrypted, encrypted
+
 from latchpin.crypto import ccm, kdf, p256
 from latchpin.runtime import random_bytes, sha256
 from latchpin.wire import cbor, edhoc, messages, session
@@ -54,15 +56,19 @@ class BridgeSide:
         context = self._c_r + cbor.encode({4: self.kid}) + cbor.encode(th_2) + cred_r
         plaintext = self._c_r + self.kid + cbor.encode(edhoc._kdf(self._prk_3e2m, 2, context, 8))
         self._th_3 = edhoc._hash(th_2, plaintext + cred_r)
-        ciphertext = session.xor(plaintext, edhoc._kdf(prk_2e, 0, th_2, len(plaintext)))
+        ciphertext = ccm.xor(plaintext, edhoc._kdf(prk_2e, 0, th_2, len(plaintext)))
         return pack_step(2, cbor.encode(g_y + ciphertext), REPLICA)
 
     def message_4(self, payload):
         """Opens the session; the payload with message_4 that answers message_3."""
         number, parts = edhoc.unpack_step(cbor.decode(payload))
         assert number == 3
-        opened = ccm.decrypt(
-            *edhoc._key_and_nonce(self._prk_3e2m, 3, self._th_3), cbor.decode(parts[0]), session.enc_structure(self._th_3), 8
+        opened = decrypted(
+            ccm.decrypt,
+            *edhoc._key_and_nonce(self._prk_3e2m, 3, self._th_3),
+            cbor.decode(parts[0]),
+            session.enc_structure(self._th_3),
+            8,
         )
         device = self._device
         cred_i = edhoc.credential(device.device, device.kid, device.public)
@@ -71,7 +77,7 @@ class BridgeSide:
         mac = edhoc._kdf(prk_4e3m, 6, cbor.encode({4: device.kid}) + cbor.encode(self._th_3) + cred_i, 8)
         assert opened == device.kid + cbor.encode(mac), "message_3 proves another device"
         th_4 = edhoc._hash(self._th_3, opened + cred_i)
-        sealed = ccm.encrypt(*edhoc._key_and_nonce(prk_4e3m, 8, th_4), b"", session.enc_structure(th_4), 8)
+        sealed = encrypted(ccm.encrypt, *edhoc._key_and_nonce(prk_4e3m, 8, th_4), b"", session.enc_structure(th_4), 8)
         exporter = edhoc._kdf(edhoc._kdf(prk_4e3m, 7, th_4, 32), 10, b"", 32)
         secret, salt = edhoc._kdf(exporter, 0, b"", 16), edhoc._kdf(exporter, 1, b"", 8)
         self.session = session.Session(secret, salt, self._c_i, self._c_r, device.device, "bridge")

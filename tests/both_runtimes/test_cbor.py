@@ -136,7 +136,7 @@ def test_a_head_longer_than_it_needs_is_refused():
         for head in longer:
             data = bytearray(bytes.fromhex(head))
             data[0] |= major << 5
-            assert refused(bytes(data) + bytes(30)) == "cbor: head", head
+            assert refused(bytes(data) + bytes(30)) == "head", head
     for value in (23, 24, 255, 256, 65535, 65536, (1 << 32) - 1, 1 << 32, 1 << 53):
         for signed in (value, -value):
             assert cbor.decode(cbor.encode(signed)) == signed
@@ -194,15 +194,15 @@ def test_an_input_above_the_limit_of_bytes_is_refused():
     data = cbor.encode(bytes(4093))
     assert len(data) == 4096
     assert cbor.decode(data) == bytes(4093)
-    assert refused(cbor.encode(bytes(4094))) == "cbor: too long"
-    assert refused(b"\x82\x00\x01", max_bytes=2) == "cbor: too long"
+    assert refused(cbor.encode(bytes(4094))) == "too long"
+    assert refused(b"\x82\x00\x01", max_bytes=2) == "too long"
     assert cbor.decode(b"\x82\x00\x01", max_bytes=3) == [0, 1]
     assert refused(b"")
 
 
 def test_bytes_behind_the_value_are_refused():
     for good in TAKEN:
-        assert refused(bytes.fromhex(good) + b"\x00") == "cbor: trailing bytes"
+        assert refused(bytes.fromhex(good) + b"\x00") == "trailing bytes"
 
 
 def test_every_value_cut_short_is_refused():
@@ -218,7 +218,7 @@ def test_map_keys_stand_in_the_order_of_their_bytes_and_only_once():
         "a5 0a00 186400 2000 617a00 62616100".replace(" ", "")
     )
     for data in ("a2 0200 0100", "a2 0100 0100", "a2 617a00 0a00", "a2 2000 0a00", "a2 62616100 617a00", "a2 617a00 617a01"):
-        assert refused(bytes.fromhex(data.replace(" ", ""))) == "cbor: order", data
+        assert refused(bytes.fromhex(data.replace(" ", ""))) == "order", data
 
 
 def test_map_keys_are_integers_or_text():

@@ -4,6 +4,7 @@ Not for frames: nonces and additional data of the protocol stand with the sessio
 """
 
 import strangers
+from in_place import decrypted, encrypted
 
 from latchpin import runtime
 from latchpin.crypto import ccm
@@ -49,10 +50,10 @@ def test_encrypt_and_decrypt_agree_with_wycheproof():
             ]
             size = group["tagSize"] // 8
             if case["result"] == "valid":
-                assert encrypt(key, nonce, plaintext, aad, size) == ciphertext, case["tcId"]
-                assert decrypt(key, nonce, ciphertext, aad, size) == plaintext, case["tcId"]
+                assert encrypted(encrypt, key, nonce, plaintext, aad, size) == ciphertext, case["tcId"]
+                assert decrypted(decrypt, key, nonce, ciphertext, aad, size) == plaintext, case["tcId"]
             elif case["flags"] != ["InsecureTagSize"]:
-                assert refuses(decrypt, key, nonce, ciphertext, aad, size), case["tcId"]
+                assert refuses(decrypted, decrypt, key, nonce, ciphertext, aad, size), case["tcId"]
 
 
 def test_encrypt_gives_what_nist_prints_for_every_length_of_key_data_nonce_and_tag():
@@ -63,8 +64,8 @@ def test_encrypt_gives_what_nist_prints_for_every_length_of_key_data_nonce_and_t
             plaintext = bytes.fromhex(case["Payload"])[: int(case["Plen"])]
             key, nonce, ciphertext = [bytes.fromhex(case[part]) for part in ("Key", "Nonce", "CT")]
             for encrypt, decrypt in ENGINES:
-                assert encrypt(key, nonce, plaintext, aad, int(case["Tlen"])) == ciphertext, (name, case["Count"])
-                assert decrypt(key, nonce, ciphertext, aad, int(case["Tlen"])) == plaintext, (name, case["Count"])
+                assert encrypted(encrypt, key, nonce, plaintext, aad, int(case["Tlen"])) == ciphertext, (name, case["Count"])
+                assert decrypted(decrypt, key, nonce, ciphertext, aad, int(case["Tlen"])) == plaintext, (name, case["Count"])
             total += 1
     assert total == 720
 
@@ -77,9 +78,9 @@ def test_decrypt_passes_and_fails_where_nist_says_so():
         for _, decrypt in ENGINES:
             if case["Result"] == "Pass":
                 plaintext = bytes.fromhex(case["Payload"])[: int(case["Plen"])]
-                assert decrypt(key, nonce, ciphertext, aad, int(case["Tlen"])) == plaintext, case["Count"]
+                assert decrypted(decrypt, key, nonce, ciphertext, aad, int(case["Tlen"])) == plaintext, case["Count"]
             else:
-                assert refuses(decrypt, key, nonce, ciphertext, aad, int(case["Tlen"])) == "ccm tag", case["Count"]
+                assert refuses(decrypted, decrypt, key, nonce, ciphertext, aad, int(case["Tlen"])) == "tag", case["Count"]
         verdicts[case["Result"]] += 1
     assert verdicts["Pass"] + verdicts["Fail"] == 240
     assert min(verdicts.values()) > 50
@@ -89,59 +90,59 @@ def test_every_single_bit_matters():
     # Key, nonce, additional data, ciphertext and tag: whichever bit flips, the tag is wrong.
     plaintext, aad = b"492817300", b"latchpin/1"
     for encrypt, decrypt in ENGINES:
-        good = [KEY, NONCE, encrypt(KEY, NONCE, plaintext, aad, 16), aad, 16]
-        assert decrypt(*good) == plaintext
+        good = [KEY, NONCE, encrypted(encrypt, KEY, NONCE, plaintext, aad, 16), aad, 16]
+        assert decrypted(decrypt, *good) == plaintext
         for part in range(4):
             for bit in range(8 * len(good[part])):
                 bad = list(good)
                 flipped = bytearray(good[part])
                 flipped[bit >> 3] ^= 1 << (bit & 7)
                 bad[part] = bytes(flipped)
-                assert refuses(decrypt, *bad) == "ccm tag", (part, bit)
+                assert refuses(decrypted, decrypt, *bad) == "tag", (part, bit)
 
 
 def test_a_ciphertext_shorter_than_its_tag_is_refused():
     for _, decrypt in ENGINES:
         for size in range(16):
-            assert refuses(decrypt, KEY, NONCE, bytes(size), b"", 16) == "ccm tag"
+            assert refuses(decrypted, decrypt, KEY, NONCE, bytes(size), b"", 16) == "tag"
 
 
 def test_lengths_that_ccm_cannot_say_are_refused():
     # RFC 3610, section 2.1: nonce of 15 - L bytes with L from 2 to 8, tag of 4 to 16 bytes and even.
     for encrypt, decrypt in ENGINES:
         for size in (0, 1, 6, 14, 16):
-            assert refuses(encrypt, KEY, bytes(size), b"text", b"", 16), size
-            assert refuses(decrypt, KEY, bytes(size), bytes(20), b"", 16), size
+            assert refuses(encrypted, encrypt, KEY, bytes(size), b"text", b"", 16), size
+            assert refuses(decrypted, decrypt, KEY, bytes(size), bytes(20), b"", 16), size
         for size in (0, 1, 2, 3, 5, 7, 9, 15, 17, 18, 32):
-            assert refuses(encrypt, KEY, NONCE, b"text", b"", size), size
-            assert refuses(decrypt, KEY, NONCE, bytes(40), b"", size), size
-        assert refuses(encrypt, KEY, NONCE, bytes(65536), b"", 16)
-        assert refuses(encrypt, KEY, NONCE, b"", bytes(0xFF00), 16)
-        assert refuses(encrypt, KEY[:15], NONCE, b"text", b"", 16)
+            assert refuses(encrypted, encrypt, KEY, NONCE, b"text", b"", size), size
+            assert refuses(decrypted, decrypt, KEY, NONCE, bytes(40), b"", size), size
+        assert refuses(encrypted, encrypt, KEY, NONCE, bytes(65536), b"", 16)
+        assert refuses(encrypted, encrypt, KEY, NONCE, b"", bytes(0xFF00), 16)
+        assert refuses(encrypted, encrypt, KEY[:15], NONCE, b"text", b"", 16)
 
 
 def test_counters_beyond_255_and_lengths_to_the_end_agree_with_cryptography():
     for size, digest in LONG.items():
         plaintext = bytes([(i * 7 + i // 256) & 255 for i in range(size)])
         for encrypt, decrypt in ENGINES:
-            ciphertext = encrypt(KEY, NONCE, plaintext, b"aad", 16)
+            ciphertext = encrypted(encrypt, KEY, NONCE, plaintext, b"aad", 16)
             assert runtime.sha256(ciphertext).hex() == digest, size
-            assert decrypt(KEY, NONCE, ciphertext, b"aad", 16) == plaintext
+            assert decrypted(decrypt, KEY, NONCE, ciphertext, b"aad", 16) == plaintext
 
 
 def test_a_longest_frame_and_long_additional_data_come_back():
     for encrypt, decrypt in ENGINES:
         for size in (4095, 4096, 65535):
             plaintext = b"\xa5" * size
-            ciphertext = encrypt(KEY, NONCE, plaintext, b"\x5a" * 0xFEFF, 8)
+            ciphertext = encrypted(encrypt, KEY, NONCE, plaintext, b"\x5a" * 0xFEFF, 8)
             assert len(ciphertext) == size + 8
-            assert decrypt(KEY, NONCE, ciphertext, b"\x5a" * 0xFEFF, 8) == plaintext
+            assert decrypted(decrypt, KEY, NONCE, ciphertext, b"\x5a" * 0xFEFF, 8) == plaintext
 
 
 def test_no_refusal_quotes_key_nonce_or_text():
     for encrypt, decrypt in ENGINES:
         for text in (
-            refuses(decrypt, b"K" * 16, b"N" * 13, b"C" * 20, b"A" * 4, 16),
-            refuses(encrypt, b"K" * 16, b"N" * 14, b"C" * 20, b"A" * 4, 16),
+            refuses(decrypted, decrypt, b"K" * 16, b"N" * 13, b"C" * 20, b"A" * 4, 16),
+            refuses(encrypted, encrypt, b"K" * 16, b"N" * 14, b"C" * 20, b"A" * 4, 16),
         ):
             assert text and "KKK" not in text and "NNN" not in text and "CCC" not in text and "AAA" not in text

@@ -3,6 +3,8 @@
 Not for sealed frames (test_session.py), nor for lakers alive (test_edhoc_on_cpython.py).
 """
 
+from in_place import decrypted, encrypted
+
 from latchpin import runtime
 from latchpin.crypto import ccm, kdf, p256
 from latchpin.wire import cbor, edhoc, session
@@ -99,12 +101,13 @@ class Responder:
         if plaintext is None:
             plaintext = c_r + (edhoc._identifier(self.kid) if id_cred is None else id_cred) + cbor.encode(mac) + ead
         self.th_3 = edhoc._hash(th_2, plaintext + self.cred_r)
-        return cbor.encode(g_y + session.xor(plaintext, edhoc._kdf(prk_2e, 0, th_2, len(plaintext))))
+        return cbor.encode(g_y + ccm.xor(plaintext, edhoc._kdf(prk_2e, 0, th_2, len(plaintext))))
 
     def message_4(self, message_3, identity, ead=b""):
         """Raises ValueError: message_3 does not prove that it is this device."""
         cred_i = edhoc.credential(identity.device, identity.kid, identity.public)
-        opened = ccm.decrypt(
+        opened = decrypted(
+            ccm.decrypt,
             edhoc._kdf(self.prk, 3, self.th_3, 16),
             edhoc._kdf(self.prk, 4, self.th_3, 13),
             cbor.decode(message_3),
@@ -120,7 +123,7 @@ class Responder:
         secret, salt = edhoc._kdf(exporter, 0, b"", 16), edhoc._kdf(exporter, 1, b"", 8)
         self.session = session.Session(secret, salt, self.c_i, self.c_r, identity.device, "bridge")
         key, nonce = edhoc._kdf(prk, 8, th_4, 16), edhoc._kdf(prk, 9, th_4, 13)
-        return cbor.encode(ccm.encrypt(key, nonce, ead, session.enc_structure(th_4), 8))
+        return cbor.encode(encrypted(ccm.encrypt, key, nonce, ead, session.enc_structure(th_4), 8))
 
 
 def hello(identity=DEVICE, pins=PINS, random=stuck):

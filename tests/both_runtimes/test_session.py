@@ -3,6 +3,8 @@
 Not for floods and flips by the thousand: those stand in tests/hostile/test_frames.py.
 """
 
+from in_place import encrypted
+
 from latchpin.crypto import ccm, kdf
 from latchpin.wire import cbor, session
 from latchpin.wire.errors import ContractError, PeerError
@@ -92,7 +94,7 @@ def test_additional_data_and_ciphertexts_are_those_of_rfc_8613_appendices_c_4_to
         assert made == bytes.fromhex(array)
         assert session.enc_structure(made) == bytes.fromhex(aad)
         assert session._nonce(iv, bytes.fromhex(named), bytes.fromhex(piv)) == bytes.fromhex(nonce)
-        sealed = ccm.encrypt(key, bytes.fromhex(nonce), bytes.fromhex(plaintext), bytes.fromhex(aad), 8)
+        sealed = encrypted(ccm.encrypt, key, bytes.fromhex(nonce), bytes.fromhex(plaintext), bytes.fromhex(aad), 8)
         assert sealed == bytes.fromhex(ciphertext)
 
 
@@ -148,7 +150,7 @@ def test_a_frame_whose_padding_was_never_written_is_refused():
     device, bridge = pair()
     aad = device._aad((C_R, b"\x00"), True)
     for padded in (bytes(27), b"\x81" + bytes(26)):
-        sealed = ccm.encrypt(device._sender_key, session._nonce(device._iv, C_R, b"\x00"), padded, aad, 16)
+        sealed = encrypted(ccm.encrypt, device._sender_key, session._nonce(device._iv, C_R, b"\x00"), padded, aad, 16)
         bridge._highest = -1
         assert raises(PeerError, bridge.open, session.Frame(C_R, b"\x00", device.sid, sealed))
 
@@ -326,3 +328,13 @@ def test_a_session_prints_no_key():
         shown = repr(one) + str(one)
         for secret in (SECRET, SALT, one._sender_key, one._recipient_key, one._iv):
             assert secret.hex() not in shown and repr(secret)[2:-1] not in shown
+
+
+def test_a_paused_session_goes_on_where_it_was():
+    device, bridge = pair()
+    first, _ = device.seal(b"one")
+    bridge.open(session.parse(first))
+    device, bridge = session.resume(device.pause()), session.resume(bridge.pause())
+    second, (_, piv) = device.seal(b"two")
+    assert piv == b"\x01" and raises(PeerError, bridge.open, session.parse(first))
+    assert bridge.open(session.parse(second))[0] == b"two"

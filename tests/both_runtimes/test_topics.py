@@ -70,11 +70,11 @@ def test_no_topic_is_built_from_a_bad_id_and_no_refusal_quotes_it():
     for device in BAD:
         assert not topics.is_id(device), device
         for kind in ("hello", "down", "state"):
-            assert refused(topics.topic, device, kind) == "device id", device
-        assert refused(bridge_side.replica_filter, device) == "replica id", device
-        assert refused(bridge_side.down, device) == "device id", device
-        assert refused(topics.topic, device, "up", "replica-1") == "device id", device
-        assert refused(topics.topic, "lp-7f3k2m", "up", device) == "replica id", device
+            assert refused(topics.topic, device, kind) == "device", device
+        assert refused(bridge_side.replica_filter, device) == "replica", device
+        assert refused(bridge_side.down, device) == "device", device
+        assert refused(topics.topic, device, "up", "replica-1") == "device", device
+        assert refused(topics.topic, "lp-7f3k2m", "up", device) == "replica", device
 
 
 def test_no_topic_with_a_bad_id_is_parsed():

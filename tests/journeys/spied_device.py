@@ -77,12 +77,12 @@ async def spied_device(
 ) -> AsyncIterator[SpiedDevice]:
     """A SpiedDevice at work in `world`, instead of the world's own process."""
     device = SpiedDevice(world, lose)
-    pack, unpack = messages.pack, messages.unpack
+    append, unpack = messages.append, messages.unpack
 
-    def spying_pack(message: messages.Message) -> bytes:
+    def spying_append(out: bytearray, message: messages.Message) -> None:
         device.overhear(message)
         device.requests.append(message)
-        return pack(message)
+        append(out, message)
 
     def spying_unpack(data: bytes) -> messages.Message:
         message = unpack(data)
@@ -92,7 +92,7 @@ async def spied_device(
             raise messages.PeerError("lost on the way, for this test")
         return message
 
-    monkeypatch.setattr(messages, "pack", spying_pack)
+    monkeypatch.setattr(messages, "append", spying_append)
     monkeypatch.setattr(messages, "unpack", spying_unpack)
     runner = Runner(device, device.identity, device.settings)
     device.runner = runner

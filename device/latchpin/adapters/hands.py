@@ -26,6 +26,7 @@ class Hands:
             broker["context"] = tls_stream.tls_context(broker.get("pin"), broker.get("ca"))
         except (OSError, ValueError, MemoryError):
             pass
+        runtime.make_room("adapters.tls_stream")
 
     def link(self) -> MqttLink:
         """A new connection to the broker, not yet connected. The will says that the device is gone."""
@@ -52,7 +53,7 @@ class Hands:
         from latchpin.adapters.flash_journal import Journal
 
         Journal(self._directory).store(data)
-        runtime.make_room("adapters.flash_journal")
+        runtime.make_room()
 
     def show(self, view) -> None:
         for screen in self._screens:
@@ -64,7 +65,7 @@ class Hands:
         try:
             return await https_post.post(url, headers, body, self._settings["mcp"])
         finally:
-            runtime.make_room("adapters.https_post", "adapters.tls_stream")
+            runtime.make_room()
 
     def answer(self, ok: bool, text: str) -> None:
         """The end of a call: shown by the agent already; an application overrides this."""

@@ -28,15 +28,12 @@ async def post(url: str, headers: str, body: bytes, proof: dict, max_body: int =
         raise LinkError("tls", "pin or ca file of the MCP server cannot be used, or no memory")
     if headers and (not headers.endswith("\r\n") or "\r\n\r\n" in headers or headers[0] == "\r"):
         raise LinkError("refused", "the header lines do not end where they should")
-    head = "POST %s HTTP/1.0\r\nHost: %s\r\n%sContent-Length: %d\r\n\r\n" % (
-        path,
-        host if port == 443 else host + ":" + str(port),
-        headers,
-        len(body),
+    first = bytearray(
+        ("POST " + path + " HTTP/1.0\r\nHost: " + (host if port == 443 else host + ":" + str(port)) + "\r\n").encode()
     )
-    reader, writer = await tls_stream.open_tls(
-        host, port, proof.get("server_name") or host, context, head.encode() + body, timeout_s
-    )
+    first.extend(headers.encode())
+    first.extend(("Content-Length: %d\r\n\r\n" % len(body)).encode() + body)
+    reader, writer = await tls_stream.open_tls(host, port, proof.get("server_name") or host, context, first, timeout_s)
     try:
         return await asyncio.wait_for(_answer(reader, min(max_body, MAX_BODY)), timeout_s)
     except asyncio.TimeoutError:

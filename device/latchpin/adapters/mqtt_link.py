@@ -29,8 +29,8 @@ class MqttLink:
     """One connection. broker: {"host", "port", "server_name"?, "pin"?, "ca"?} as in settings.json; client_id: also the username;
     subscribe: topics; will: (topic, payload), retained; timeout_s: for the connection and for each answer.
 
-    One task may wait in `receive`; `publish` may be called from several. A cancelled `publish` ends the link. `close` is due in
-    any case, also after a LinkError.
+    One task may wait in `receive`, one in `publish`. A cancelled `publish` ends the link. `close` is due in any case, also after
+    a LinkError.
     """
 
     def __init__(
@@ -51,9 +51,10 @@ class MqttLink:
         self._expected = _CONNACK, None
         self._answer = None
         self._answered = asyncio.Event()
-        self._asking = asyncio.Lock()
-        self._writing = asyncio.Lock()
+        self._unsent = []
+        self._sending = False
         self._queue = []
+        self._body = None
         self._arrived = asyncio.Event()
 
     @property
@@ -132,23 +133,22 @@ class MqttLink:
 
     async def _ask(self, kind, answer, before, after, payload=b""):
         # One packet, one answer to it: the packet identifier stands between `before` and `after`.
-        async with self._asking:
-            self._number = self._number % 65_535 + 1
-            number = self._number.to_bytes(2, "big")
-            head = packet(kind, before + number + after, len(payload))
-            if len(head) + len(payload) > self._longest:
-                raise LinkError("refused", "longer than the broker takes", 0x95)
-            self._expected = answer, number
-            self._answered.clear()
-            done = False
-            try:
-                await self._send(head, payload)
-                answer = await self._wait()
-                done = True
-                return answer
-            finally:
-                if not done:
-                    self._lose("closed", _GIVEN_UP)
+        self._number = self._number % 65_535 + 1
+        number = self._number.to_bytes(2, "big")
+        head = packet(kind, before + number + after, len(payload))
+        if len(head) + len(payload) > self._longest:
+            raise LinkError("refused", "longer than the broker takes", 0x95)
+        self._expected = answer, number
+        self._answered.clear()
+        done = False
+        try:
+            await self._send(head, payload)
+            answer = await self._wait()
+            done = True
+            return answer
+        finally:
+            if not done:
+                self._lose("closed", _GIVEN_UP)
 
     async def _wait(self):
         try:
@@ -162,24 +162,31 @@ class MqttLink:
         return answer
 
     async def _send(self, *parts):
-        # MicroPython's streams take one writer at a time, and a cancelled one takes the reader with it: then the link is over.
-        async with self._writing:
-            code, text = "closed", _GIVEN_UP
-            try:
-                if not self._error:
-                    for part in parts:
-                        self._writer.write(part)
-                    await asyncio.wait_for(self._writer.drain(), self._timeout_s)
-                    code = None
-                    return
-            except asyncio.TimeoutError:
-                code, text = "timeout", "nothing taken"
-            except OSError:
-                text = _BROKE_OFF
-            finally:
-                if code:
-                    self._lose(code, text)
+        # MicroPython's streams take one writer at a time, which sends what others leave to it meanwhile. A cancelled one takes
+        # the reader with it: then the link is over.
+        if self._error:
             raise self._error
+        self._unsent.append(parts)
+        if self._sending:
+            return
+        self._sending = True
+        code, text = "closed", _GIVEN_UP
+        try:
+            while self._unsent:
+                for part in self._unsent.pop(0):
+                    self._writer.write(part)
+                await asyncio.wait_for(self._writer.drain(), self._timeout_s)
+            code = None
+            return
+        except asyncio.TimeoutError:
+            code, text = "timeout", "nothing taken"
+        except OSError:
+            text = _BROKE_OFF
+        finally:
+            self._sending = False
+            if code:
+                self._lose(code, text)
+        raise self._error
 
     def _lose(self, code, text, reason=None):
         if self._error is None:
@@ -212,15 +219,17 @@ class MqttLink:
                 length = varint(length, 0)[0]
                 if length > MAX_REMAINING:
                     raise ValueError
-                body = await reader.readexactly(length) if length else b""
                 self._heard = True
-                self._take(kind, body)
+                # Not an argument: MicroPython would keep it, a whole frame, until the next one comes.
+                self._body = await reader.readexactly(length) if length else b""
+                self._take(kind)
         except (EOFError, OSError):
             self._lose("closed", _BROKE_OFF)
         except (LookupError, ValueError, MemoryError):
             self._lose("protocol", _BROKEN)
 
-    def _take(self, kind, body):
+    def _take(self, kind):
+        body, self._body = self._body, None
         if kind & 0xF0 == _PUBLISH:
             self._take_publish(kind, body)
         elif kind == _PINGRESP and not body:

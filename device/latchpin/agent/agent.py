@@ -4,7 +4,6 @@ Not for I/O, time or chance: they come as arguments. Which deed follows which ev
 """
 
 from latchpin import runtime
-from latchpin.agent.authorization import Authorization
 from latchpin.agent.conversation import Conversation
 from latchpin.agent.events import Event
 from latchpin.agent.token_keeper import TokenKeeper
@@ -17,9 +16,6 @@ _BACK_OFF_S = const((1, 60))
 _LOCKED_POLL_S = const(60)
 _MOST_SIGNATURES = const(3)
 _MOST_ANSWER_BYTES = const(8_192)
-
-# What is needed between the frames, and in the way of those.
-_SELDOM = const("agent.prompts agent.pin_entry wire.check_digit agent.mcp agent.dpop crypto.p256")
 
 
 class Agent:
@@ -42,7 +38,7 @@ class Agent:
             except PeerError:
                 self.dropped += 1
                 self._tokens.forget()
-        self._machine = Authorization(self)
+        self.state = "OFFLINE"
         self._effects = []
         self._now_ms = 0
         self._epoch_ms = 0
@@ -61,10 +57,6 @@ class Agent:
         self._last = None
 
     @property
-    def state(self) -> str:
-        return self._machine.state
-
-    @property
     def deadline_ms(self) -> int | None:
         """When a Tick is due, if nothing else happens before."""
         due = [at for at in (self._wake_ms, self._talk.deadline_ms) if at is not None]
@@ -81,13 +73,29 @@ class Agent:
         effects, self._effects = self._effects, []
         return effects
 
+    def _fire(self, when, cause=None):
+        # Take the row of this state and `when`: be in the new state, then do the deed, which may name what follows at once (a
+        # pending call, say). False: no row, so nothing happens.
+        fired = False
+        while when:
+            row = _row(self.state, when)
+            if not row:
+                break
+            fired = True
+            do, be = row
+            if be != ".":
+                self.state = be
+            when = getattr(self, do)(when, cause)
+        return fired
+
     # Events become the words of the table.
 
     def _take(self, event):
-        fire = self._machine.fire
+        fire = self._fire
         name = event.name
         if name == "Received":
-            heard, reply = self._talk.hear(event.payload, self._now_ms)
+            heard, reply = self._talk.hear(event.fields.pop("payload"), self._now_ms)
+            runtime.make_room()
             if reply is None:
                 fire(heard)
             else:
@@ -110,9 +118,9 @@ class Agent:
             self._take_result(event.status, event.headers.get("www-authenticate", ""), event.body)
 
     def _take_reply(self, reply):
-        fire = self._machine.fire
+        fire = self._fire
         keeper = self._tokens
-        now_s = reply["now"]
+        now_s = reply.now
         # `now` is authenticated, yet its source may err: the clock never goes back by more than a day.
         if now_s + 86_400 >= keeper.seen_s:
             self._epoch_ms = now_s * 1000 - self._now_ms
@@ -122,17 +130,17 @@ class Agent:
         name = reply.name
         when = name.lower()
         if name == "ERROR":
-            when = CODES.split(" ")[reply["error"] - 1]
+            when = CODES.split(" ")[reply.error - 1]
         if when != "use_dpop_nonce":
             self._signed = None
         if reply.get("auth_session") and when != "tokens":
-            keeper.auth_session = reply["auth_session"]
+            keeper.auth_session = reply.auth_session
             self._store()
         if when == "result" and self.state == "CALLING":
             self._take_block(reply)
         elif when == "offer" and self.state == "DISCOVERING":
             self._offer = reply
-            if not (reply["dpop_supported"] or self._settings.get("allow_bearer")):
+            if not (reply.dpop_supported or self._settings.get("allow_bearer")):
                 fire("fatal", "bearer_only")
             elif keeper.usable(self._now_ms):
                 fire("usable")
@@ -145,7 +153,7 @@ class Agent:
             fire("fatal", when if name == "ERROR" else "internal")
 
     def _take_key(self, key):
-        fire = self._machine.fire
+        fire = self._fire
         if self.state == "WAITING":
             self._wake_ms = self._now_ms + _IDLE_MS
             did = self._entry.press(key)
@@ -153,7 +161,7 @@ class Agent:
                 fire(did)
                 return
             self._answers[self._entry.wanted["name"]] = self._entry.take()
-            if len(self._answers) < len(self._prompt["inputs"]):
+            if len(self._answers) < len(self._prompt.inputs):
                 fire("next_input")
             else:
                 fire(self._keyed("answered"))
@@ -163,7 +171,7 @@ class Agent:
             self._effects.append(self._last)
 
     def _take_tick(self):
-        fire = self._machine.fire
+        fire = self._fire
         talk_due = self._talk.deadline_ms
         if talk_due is not None and self._now_ms >= talk_due:
             fire("dead" if len(self._talk.requests) > 1 else "silence")
@@ -208,7 +216,7 @@ class Agent:
         self._forget_answers()
         self._wake_ms = None
         self.show("connecting")
-        _make_room()
+        runtime.make_room()
         self._effects.append(self._talk.greet(self._now_ms))
 
     def prove(self, when, cause):
@@ -242,7 +250,7 @@ class Agent:
         self.ask_next(when, prompt)
 
     def ask_next(self, when, cause):
-        inputs = self._prompt["inputs"]
+        inputs = self._prompt.inputs
         # Nothing to type: it is somebody else's turn (an approval, say). Look again when the prompt lapses.
         done = len(self._answers)
         from latchpin.agent.pin_entry import PinEntry
@@ -274,8 +282,9 @@ class Agent:
         self.show(when, reply.get("tries_left", 0))
 
     def redeem(self, when, code):
-        fields = {"code": code["code"], "code_verifier": self._tokens.code_verifier}
-        self._ask_signed("TOKEN", fields, self._offer["token_endpoint"])
+        self._prompt = None
+        fields = {"code": code.code, "code_verifier": self._tokens.code_verifier}
+        self._ask_signed("TOKEN", fields, self._offer.token_endpoint)
 
     def keep(self, when, tokens):
         self._wait_s = 0
@@ -290,7 +299,7 @@ class Agent:
 
     def refresh(self, when, cause):
         self.show("asking")
-        self._ask_signed("TOKEN", {"refresh_token": self._tokens.refresh_token}, self._offer["token_endpoint"])
+        self._ask_signed("TOKEN", {"refresh_token": self._tokens.refresh_token}, self._offer.token_endpoint)
 
     def call(self, when, cause):
         self._blocks = b""
@@ -356,34 +365,29 @@ class Agent:
         keeper = self._tokens
         fields["scope"] = self._settings.get("scope", 0)
         if keeper.auth_session is None or keeper.code_verifier is None:
-            from latchpin.agent import dpop
-
-            if keeper.code_verifier is None:
-                # RFC 7636, section 4.1.
-                keeper.code_verifier = dpop.base64url(self._random(32))
-            fields["code_challenge"] = dpop.s256(keeper.code_verifier)
+            fields["code_challenge"] = keeper.code_challenge()
         if keeper.auth_session is not None:
             fields["auth_session"] = keeper.auth_session
         self.show("asking")
-        self._ask_signed("CHALLENGE", fields, self._offer["challenge_endpoint"])
+        self._ask_signed("CHALLENGE", fields, self._offer.challenge_endpoint)
 
     def _ask(self, name, fields):
         fields["resource"] = self._settings.get("resource", 0)
         self._wake_ms = None
-        _make_room()
+        runtime.make_room()
         self._effects.append(self._talk.ask(name, fields, self._now_ms))
 
     def _ask_signed(self, name, fields, uri):
         """A request with a DPoP proof; kept for signing it again with a nonce that the server wants."""
         self._signed = (name, fields, uri)
         self._signatures = 0
-        if self._offer["dpop_supported"]:
+        if self._offer.dpop_supported:
             token = fields.get("access_token")
             fields["dpop"] = self._proof(uri, self._nonces[token is not None], token)
         self._ask(name, fields)
 
     def _proof(self, uri, nonce, token=None):
-        _make_room()
+        runtime.make_room()
         from latchpin.agent import dpop
 
         private, public = self._tokens.dpop_key()
@@ -392,22 +396,20 @@ class Agent:
         return dpop.proof(private, public, "POST", uri, jti, iat, nonce, token)
 
     def send_call(self, when, block):
-        from latchpin.agent import mcp
-
-        tool, arguments = self._call
+        tool = self._call[0]
         token = self._tokens.access_token
-        body = mcp.call(tool, arguments)
-        uri = self._offer["resource_uri"]
+        body, headers = _mcp_call(*self._call)
+        uri = self._offer.resource_uri
         if self._settings.get("route") == "direct":
-            headers = mcp.headers("tools/call", tool) + "Authorization: " + self._tokens.token_type + " " + token + "\r\n"
-            if self._offer["dpop_supported"]:
+            if self._offer.dpop_supported:
                 headers += "DPoP: " + self._proof(uri, self._nonces[1], token) + "\r\n"
+            headers += "Authorization: " + self._tokens.token_type + " " + token + "\r\n"
             self._signed = None
             self._signatures = 0
-            _make_room()
+            runtime.make_room()
             self._effects.append(Event("Post", url=uri, headers=headers, body=body))
             return
-        if not self._offer["dpop_supported"]:
+        if not self._offer.dpop_supported:
             # Whoever relays a bearer token could use it (PROTOCOL section 5): straight over HTTPS only.
             self._finish_call("mcp_refused", "nothing: no bearer by relay")
             return
@@ -415,15 +417,15 @@ class Agent:
         self._ask_signed("CALL", fields, uri)
 
     def _take_block(self, reply):
-        number, count = reply["block"], reply["blocks"]
-        self._blocks += reply["body"]
-        if number + 1 < count and reply["status"] == 200:
+        number, count = reply.block, reply.blocks
+        self._blocks += reply.body
+        if number + 1 < count and reply.status == 200:
             if len(self._blocks) > _MOST_ANSWER_BYTES:
                 self._finish_call("mcp_refused", "more than fits in here")
             else:
-                self._machine.fire("block", number + 1)
+                self._fire("block", number + 1)
             return
-        self._take_result(reply["status"], reply.get("www_authenticate", ""), self._blocks)
+        self._take_result(reply.status, reply.get("www_authenticate", ""), self._blocks)
 
     def _take_result(self, status, challenge, body):
         if status == 200:
@@ -435,23 +437,34 @@ class Agent:
             except PeerError:
                 self._finish_call("mcp_failed", "not MCP")
                 return
-            self._machine.fire("answer", ("answer", ok, text))
+            self._fire("answer", ("answer", ok, text))
         elif status == 401 and "use_dpop_nonce" in challenge:
-            self._machine.fire("use_dpop_nonce")
+            self._fire("use_dpop_nonce")
         elif status == 401 and not self._refused_token:
             # One new token for a refused one; a second refusal is the answer.
             self._refused_token = True
             self._tokens.drop_access_token()
-            self._machine.fire(self._renewal())
+            self._fire(self._renewal())
         else:
             self._finish_call("mcp_refused", str(status))
 
     def _finish_call(self, code, why):
-        self._machine.fire("answer", (code, False, why))
+        self._fire("answer", (code, False, why))
 
     def _store(self):
         self._effects.append(Event("Store", data=self._tokens.pack()))
 
 
-def _make_room():
-    runtime.make_room(*_SELDOM.split(" "))
+# In functions of their own, so that no name keeps the module.
+
+
+def _mcp_call(tool, arguments):
+    from latchpin.agent import mcp
+
+    return mcp.call(tool, arguments), mcp.headers("tools/call", tool)
+
+
+def _row(state, when):
+    from latchpin.agent import authorization
+
+    return authorization.row(state, when)

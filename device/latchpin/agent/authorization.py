@@ -1,6 +1,6 @@
-"""The state machine: what leads from one state to another, and the one line that moves it.
+"""The state machine as a table: what leads from one state to another.
 
-Not for deeds: `do` names a method of agent.py. The README's diagram is drawn from this table by a test.
+Not for deeds: `do` names a method of agent.py, whose `_fire` alone moves the state. A test draws the diagram in README from it.
 """
 
 # A state, and the groups that it belongs to: a row of TRANSITIONS may name one of those instead.
@@ -74,36 +74,13 @@ TRANSITIONS = (
 )
 
 
-class Authorization:
-    """Where this device stands. `deeds` is the object whose methods TRANSITIONS names."""
-
-    def __init__(self, deeds):
-        self._deeds = deeds
-        self.state = "OFFLINE"
-
-    def fire(self, when: str, cause=None) -> bool:
-        """Take the row of this state and `when`: be in the new state, then do the deed with `when` and its cause.
-
-        A deed may name what follows at once (a pending call, say). False: no row, so nothing happens.
-        """
-        fired = False
-        while when:
-            row = self._row(when)
-            if row is None:
-                break
-            fired = True
-            do, be = row
-            if be != ".":
-                self.state = be
-            when = getattr(self._deeds, do)(when, cause)
-        return fired
-
-    def _row(self, when):
-        for scope in _words(SCOPES, self.state):
-            row = _words(TRANSITIONS, scope + " " + when)
-            if row:
-                return row[2:]
-        return None
+def row(state: str, when: str) -> list:
+    """[do, be] of the row for `when` in this state; none where there is no such row."""
+    for scope in _words(SCOPES, state):
+        found = _words(TRANSITIONS, scope + " " + when)
+        if found:
+            return found[2:]
+    return []
 
 
 def _words(table, start):

@@ -25,11 +25,9 @@ Effects, what to do:
     SetClock      now_s                 the authenticated time, in seconds since 1970, from a sealed reply
 """
 
-from latchpin.wire.messages import Message
 
-
-class Event(Message):
-    """One row of the tables above: `Event("KeyPressed", key="4")`, read as `event.name` and `event.key`."""
+class Event:
+    """One row of the tables above: `Event("KeyPressed", key="4")`, read as `event.name` and `event.key`. Prints no value."""
 
     def __init__(self, name: str, **fields):
         self.name = name
@@ -39,3 +37,12 @@ class Event(Message):
         if field in self.fields:
             return self.fields[field]
         raise AttributeError(field)
+
+    def get(self, field: str, default=None):
+        return self.fields.get(field, default)
+
+    def __eq__(self, other):
+        return isinstance(other, Event) and self.name == other.name and self.fields == other.fields
+
+    def __repr__(self):
+        return self.name + "(.)"

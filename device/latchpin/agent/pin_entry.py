@@ -5,8 +5,8 @@ Not for display: only `masked` leaves here.
 
 from latchpin.runtime import const
 from latchpin.wire import check_digit
-from latchpin.wire.messages import MAX_ANSWER
 
+_MAX_ANSWER = const(64)  # as wire/messages.py has it, which need not be in memory for this
 _DIGITS = const(0)
 _DAMM = const(1)
 
@@ -16,7 +16,7 @@ class PinEntry:
 
     def __init__(self, wanted: dict):
         self.wanted = wanted
-        self._most = min(wanted.get("max", MAX_ANSWER), MAX_ANSWER)
+        self._most = min(wanted.get("max", _MAX_ANSWER), _MAX_ANSWER)
         self._typed = bytearray(self._most)
         self._length = 0
 

@@ -51,4 +51,8 @@ def text(code: str, request_id: str | None, *values) -> tuple[str, str]:
 
 def _printable(value):
     # What came from outside must not drive the terminal.
-    return " ".join("".join([character if " " <= character != "\x7f" else " " for character in value]).split())
+    raw = bytearray(value.encode())
+    for at, byte in enumerate(raw):
+        if byte < 32 or byte == 127:
+            raw[at] = 32
+    return " ".join(str(raw, "utf-8").split())

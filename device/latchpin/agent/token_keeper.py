@@ -4,7 +4,6 @@ Not for asking: agent.py fetches and renews. The access token stays in RAM; a PI
 """
 
 from latchpin.runtime import const
-from latchpin.wire import cbor
 from latchpin.wire.errors import PeerError
 
 # Renew when this much of the lifetime is left, in thousandths, and up to as much earlier again, by chance.
@@ -46,14 +45,22 @@ class TokenKeeper:
             self.dpop_public = p256.public_key(self.dpop_private)
         return self.dpop_private, self.dpop_public
 
+    def code_challenge(self) -> str:
+        """PKCE's, of the verifier for the pairing at hand (RFC 7636, section 4.1), made now if there is none."""
+        from latchpin.agent import dpop
+
+        if self.code_verifier is None:
+            self.code_verifier = dpop.base64url(self._random(32))
+        return dpop.s256(self.code_verifier)
+
     def accept(self, message, now_ms: int):
         """Take over a TOKENS message. Lifetimes count from its receipt, on a clock that nobody can set."""
-        self.access_token = message["access_token"]
-        self.token_type = message["token_type"]
+        self.access_token = message.access_token
+        self.token_type = message.token_type
         self.refresh_token = message.get("refresh_token", self.refresh_token)
         self.auth_session = message.get("auth_session", self.auth_session)
         self.code_verifier = None
-        life_ms = message["ttl_s"] * 1000
+        life_ms = message.ttl_s * 1000
         self._ends_at_ms = now_ms + life_ms
         early = life_ms * _MARGIN // 1000
         self.renew_at_ms = now_ms + life_ms - early - early * self._random(1)[0] // 255
@@ -63,6 +70,8 @@ class TokenKeeper:
 
     def pack(self) -> bytes:
         """What the journal keeps."""
+        from latchpin.wire import cbor
+
         kept = {}
         for index, name in enumerate(_KEPT):
             value = getattr(self, name)
@@ -72,6 +81,8 @@ class TokenKeeper:
 
     def unpack(self, data: bytes):
         """Take over what the journal kept. Raises PeerError: it is not ours."""
+        from latchpin.wire import cbor
+
         kept = cbor.decode(data)
         if not isinstance(kept, dict):
             raise PeerError

@@ -18,10 +18,6 @@ def pure_hmac_sha256(key: bytes, data: bytes) -> bytes:
     return runtime.sha256((block ^ _OPAD).to_bytes(64, "big") + inner)
 
 
-# RFC 5869, section 2.2: the 32-byte pseudorandom key of a salt and input keying material is their HMAC.
-pure_hkdf_extract = pure_hmac_sha256
-
-
 def pure_hkdf_expand(prk: bytes, info: bytes, length: int) -> bytes:
     """`length` bytes as in RFC 5869, section 2.3.
 
@@ -36,7 +32,6 @@ def pure_hkdf_expand(prk: bytes, info: bytes, length: int) -> bytes:
     return okm[:length]
 
 
-_engine = runtime.host_engine
-hmac_sha256 = _engine.hmac_sha256 if _engine else pure_hmac_sha256
-hkdf_extract = _engine.hmac_sha256 if _engine else pure_hkdf_extract
-hkdf_expand = _engine.hkdf_expand if _engine else pure_hkdf_expand
+hmac_sha256 = runtime.fastest(pure_hmac_sha256)
+hkdf_extract = hmac_sha256  # RFC 5869, section 2.2: of a salt and input keying material
+hkdf_expand = runtime.fastest(pure_hkdf_expand)

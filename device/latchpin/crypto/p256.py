@@ -218,7 +218,6 @@ def _multiply(scalar, point):
     return total
 
 
-_engine = runtime.host_engine
-public_key = _engine.p256_public_key if _engine else pure_public_key
-ecdh = _engine.p256_ecdh if _engine else pure_ecdh
-sign = _engine.p256_sign if _engine else pure_sign
+public_key = runtime.fastest(pure_public_key)
+ecdh = runtime.fastest(pure_ecdh)
+sign = runtime.fastest(pure_sign)

@@ -27,7 +27,7 @@ SHARED_HELLO = "$share/latchpin/latchpin/1/+/hello"
 def replica_filter(replica: str) -> str:
     """Raises ContractError."""
     if not is_id(replica):
-        raise ContractError("replica id")
+        raise ContractError("replica")
     return ROOT + "+/" + UP + "/" + replica
 
 

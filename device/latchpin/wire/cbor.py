@@ -18,8 +18,13 @@ def encode(value) -> bytes:
     Raises ContractError: any other value.
     """
     out = bytearray()
-    _encode(out, value, MAX_DEPTH)
+    append(out, value)
     return bytes(out)
+
+
+def append(out: bytearray, value):
+    """As `encode`, at the end of `out`."""
+    _encode(out, value, MAX_DEPTH)
 
 
 def decode(data: bytes, max_bytes: int = MAX_BYTES):
@@ -28,14 +33,14 @@ def decode(data: bytes, max_bytes: int = MAX_BYTES):
     Raises PeerError: anything else, whatever the bytes are.
     """
     if len(data) > max_bytes:
-        raise PeerError("cbor: too long")
+        raise PeerError("too long")
     data = bytes(data)
     try:
         value, end = _decode(data, 0, MAX_DEPTH)
     except (IndexError, ValueError):
-        raise PeerError("cbor: text")
+        raise PeerError("text")
     if end != len(data):
-        raise PeerError("cbor: trailing bytes")
+        raise PeerError("trailing bytes")
     return value
 
 
@@ -59,7 +64,7 @@ def _encode(out, value, depth):
         out.append(0xF4 + value)
     elif kind is int:
         if not -MAX_INT <= value <= MAX_INT:
-            raise ContractError("cbor: integer")
+            raise ContractError("integer")
         if value < 0:
             head(out, 1, ~value)
         else:
@@ -71,18 +76,18 @@ def _encode(out, value, depth):
         try:
             raw = value.encode()
         except ValueError:
-            raise ContractError("cbor: text")
+            raise ContractError("text")
         head(out, 3, len(raw))
         out.extend(raw)
     elif isinstance(value, (list, tuple, dict)):
         if not depth or len(value) > MAX_ITEMS:
-            raise ContractError("cbor: container")
+            raise ContractError("container")
         if isinstance(value, dict):
             head(out, 5, len(value))
             entries = []
             for key in value:
                 if type(key) is not int and not isinstance(key, str):
-                    raise ContractError("cbor: key")
+                    raise ContractError("key")
                 entries.append((encode(key), key))
             for encoded, key in sorted(entries):
                 out.extend(encoded)
@@ -92,7 +97,7 @@ def _encode(out, value, depth):
             for item in value:
                 _encode(out, item, depth - 1)
     else:
-        raise ContractError("cbor: type")
+        raise ContractError("type")
 
 
 def _decode(data, at, depth):
@@ -104,17 +109,17 @@ def _decode(data, at, depth):
     n = initial & 31
     if n > 23:
         if n > 27:
-            raise PeerError("cbor: type")
+            raise PeerError("type")
         size = 1 << n - 24
         n = int.from_bytes(data[at : at + size], "big")
         at += size
         # Shortest head only (RFC 8949, section 4.2.1).
         if at > len(data) or n < (24 if size == 1 else 1 << 4 * size):
-            raise PeerError("cbor: head")
+            raise PeerError("head")
     if 1 < major < 4:
         end = at + n
         if end > len(data):
-            raise PeerError("cbor: head")
+            raise PeerError("head")
         value = data[at:end]
         if major == 3:
             value = str(value, "utf-8")
@@ -123,14 +128,14 @@ def _decode(data, at, depth):
         return value, end
     if major < 2:
         if n + major > MAX_INT:
-            raise PeerError("cbor: integer")
+            raise PeerError("integer")
         return (~n if major else n), at
     if major > 5:
         if 19 < n < 23 and major == 7:
             return (False, True, None)[n - 20], at
-        raise PeerError("cbor: type")
+        raise PeerError("type")
     if not depth or n > MAX_ITEMS:
-        raise PeerError("cbor: container")
+        raise PeerError("container")
     depth -= 1
     if major == 4:
         items = []
@@ -145,9 +150,9 @@ def _decode(data, at, depth):
         key, at = _decode(data, at, 0)
         encoded = data[start:at]
         if encoded <= previous:
-            raise PeerError("cbor: order")
+            raise PeerError("order")
         if type(key) is not int and not isinstance(key, str):
-            raise PeerError("cbor: key")
+            raise PeerError("key")
         previous = encoded
         mapping[key], at = _decode(data, at, depth)
     return mapping, at
@@ -158,4 +163,4 @@ def _check_text(text):
     for character in text:
         n = ord(character)
         if n > 0x10FFFF or 0xD800 <= n < 0xE000 or len(character.encode()) != 1 + (n > 0x7F) + (n > 0x7FF) + (n > 0xFFFF):
-            raise PeerError("cbor: text")
+            raise PeerError("text")

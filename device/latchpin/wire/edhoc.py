@@ -3,11 +3,10 @@
 Not a toolbox: no other method, no other suite, no way around message_4, and no responder (the bridge has its own).
 """
 
-from latchpin.crypto import ccm, kdf, p256
+from latchpin.crypto import ccm, kdf
 from latchpin.runtime import const, sha256
 from latchpin.wire import cbor, topics
 from latchpin.wire.errors import ContractError, PeerError
-from latchpin.wire.session import Session, enc_structure, xor
 
 BRIDGE = "latchpin-bridge"
 
@@ -55,11 +54,15 @@ class Hello:
     def __init__(self, identity, bridges: list, random):
         self._identity = identity
         self._bridges = bridges
+        from latchpin.crypto import p256
+
         # The generator's output never stands alone: a PRF under the device's long-term secret hedges it (RFC 9528, section 9.8,
         # and RFC 8937). With a stuck generator every device still has keys of its own, though one device the same ones again.
         self._begin(p256.new_private(lambda length: kdf.hmac_sha256(identity.private, b"EDHOC" + random(length))))
 
     def _begin(self, private, suites=_SUITE, c_i=None):
+        from latchpin.crypto import p256
+
         public = p256.public_key(private)[:32]
         self._c_i = c_i or connection_id(public[0])
         self._private = private
@@ -67,6 +70,8 @@ class Hello:
 
     def answer(self, message_2: bytes) -> "Proof":
         """Checks the bridge, once. Raises PeerError: not the pinned bridge, or not an answer to this message_1."""
+        from latchpin.crypto import p256
+
         private, self._private = self._private, None
         if private is None:
             raise ContractError
@@ -78,7 +83,7 @@ class Hello:
             g_y = received[:32]
             th_2 = _hash(g_y, cbor.encode(sha256(self.message_1)))
             prk_2e = kdf.hkdf_extract(th_2, p256.ecdh(private, g_y))
-            plaintext = xor(received[32:], _kdf(prk_2e, 0, th_2, len(received) - 32))
+            plaintext = ccm.xor(received[32:], _kdf(prk_2e, 0, th_2, len(received) - 32))
             items = _sequence(plaintext, 3)
             c_r = plaintext[:1]
             if c_r != _identifier(c_r) or c_r == self._c_i or not isinstance(items[2], bytes):
@@ -98,8 +103,9 @@ class Hello:
             cred_i = credential(identity.device, identity.kid, identity.public)
             mac = _kdf(prk_4e3m, 6, cbor.encode({4: identity.kid}) + cbor.encode(th_3) + cred_i, 8)
             plaintext = _identifier(identity.kid) + cbor.encode(mac)
-            message_3 = cbor.encode(ccm.encrypt(*_key_and_nonce(prk_3e2m, 3, th_3), plaintext, enc_structure(th_3), 8))
-            return Proof(message_3, prk_4e3m, _hash(th_3, plaintext + cred_i), (self._c_i, c_r, identity.device))
+            sealed = bytearray(plaintext + bytes(8))
+            ccm.encrypt(*_key_and_nonce(prk_3e2m, 3, th_3), sealed, _aad(th_3), 8)
+            return Proof(cbor.encode(sealed), prk_4e3m, _hash(th_3, plaintext + cred_i), (self._c_i, c_r, identity.device))
         except ValueError:
             raise PeerError
 
@@ -113,19 +119,22 @@ class Proof:
         self._th_4 = th_4
         self._names = names
 
-    def confirm(self, message_4: bytes) -> Session:
-        """The session that both sides now hold, once. Raises PeerError: the bridge did not make the same keys."""
+    def confirm(self, message_4: bytes):
+        """The Session that both sides now hold, once. Raises PeerError: the bridge did not make the same keys."""
         prk, self._prk = self._prk, None
         if prk is None:
             raise ContractError
         received = cbor.decode(message_4)
         if not isinstance(received, bytes):
             raise PeerError
+        received = bytearray(received)
         try:
-            plaintext = ccm.decrypt(*_key_and_nonce(prk, 8, self._th_4), received, enc_structure(self._th_4), 8)
+            ccm.decrypt(*_key_and_nonce(prk, 8, self._th_4), received, _aad(self._th_4), 8)
         except ValueError:
             raise PeerError
-        _sequence(plaintext, 0)
+        _sequence(bytes(received[:-8]), 0)
+        from latchpin.wire.session import Session
+
         exporter = _kdf(_kdf(prk, 7, self._th_4, 32), 10, b"", 32)
         return Session(_kdf(exporter, 0, b"", 16), _kdf(exporter, 1, b"", 8), *self._names, role="device")
 
@@ -137,6 +146,11 @@ def _kdf(prk, label, context, length):
 
 def _key_and_nonce(prk, label, transcript):
     return _kdf(prk, label, transcript, 16), _kdf(prk, label + 1, transcript, 13)
+
+
+def _aad(transcript):
+    # Enc_structure of a COSE_Encrypt0 (RFC 9052, section 5.3).
+    return cbor.encode(["Encrypt0", b"", transcript])
 
 
 def _hash(item, rest):

@@ -119,7 +119,14 @@ class Message:
 
 
 def pack(message: Message) -> bytes:
-    """Deterministic CBOR of a whole and valid message.
+    """Deterministic CBOR of a whole and valid message. Raises ContractError."""
+    out = bytearray()
+    append(out, message)
+    return bytes(out)
+
+
+def append(out: bytearray, message: Message):
+    """As `pack`, at the end of `out`.
 
     Raises ContractError: a field is missing, too many, or over its limit.
     """
@@ -131,7 +138,7 @@ def pack(message: Message) -> bytes:
         _check(encoded)
     except (AttributeError, TypeError, ValueError, PeerError):
         raise ContractError
-    return cbor.encode(encoded)
+    cbor.append(out, encoded)
 
 
 def unpack(data: bytes) -> Message:

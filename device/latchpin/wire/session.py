@@ -4,6 +4,7 @@ Not a store: keys live here and nowhere else, no counter outlives a boot, and th
 """
 
 from latchpin.crypto import ccm, kdf
+from latchpin.crypto.ccm import xor
 from latchpin.runtime import const
 from latchpin.wire import cbor
 from latchpin.wire.errors import ContractError, PeerError
@@ -72,13 +73,18 @@ class Session:
         self._highest = -1
         self._failed = 0
 
+    def pause(self) -> dict:
+        """Everything that this session is, for `resume`: its code may leave a small heap meanwhile."""
+        return dict(self.__dict__)
+
     def over(self, age_s: int = 0) -> bool:
         """True when this session, `age_s` seconds after its handshake, must not be used any more."""
         counted = max(self._sent, self._highest + 1)
         return age_s >= _MAX_AGE_S or counted >= _MAX_MESSAGES or self._failed >= _MAX_FAILED_TAGS
 
-    def seal(self, plaintext: bytes, request: tuple[bytes, bytes] | None = None) -> tuple[bytes, tuple[bytes, bytes]]:
-        """(frame, (kid, piv)): the bytes to publish, and the names by which a reply says that it answers this frame.
+    def seal(self, plaintext: bytes, request: tuple[bytes, bytes] | None = None) -> tuple[bytearray, tuple[bytes, bytes]]:
+        """(frame, (kid, piv)): the bytes to publish, and the names by which a reply says that it answers this frame. A bytearray
+        is sealed in place, and becomes the frame: a chip has few holes of 2 KB.
 
         request: on the bridge the (kid, piv) that `open` gave with the request, on the device None.
         Raises SessionOver, and ContractError: more than the largest frame holds, or a request where none belongs.
@@ -95,17 +101,15 @@ class Session:
             raise ContractError
         self._sent += 1
         own = (self._sender, piv)
-        ciphertext = ccm.encrypt(
-            self._sender_key,
-            _nonce(self._iv, self._sender, piv),
-            plaintext + b"\x80" + bytes(padding),
-            self._aad(request or own, self._role == "device"),
-            _TAG,
-        )
-        # The ciphertext is appended, not encoded: a chip has few holes of 2 KB.
         start = bytearray(cbor.encode([b"", {4: self._sender, 6: piv, 10: self.sid}, b""])[:-1])
-        cbor.head(start, 2, len(ciphertext))
-        return bytes(start) + ciphertext, own
+        cbor.head(start, 2, _room(bucket, piv))
+        frame = plaintext if isinstance(plaintext, bytearray) else bytearray(plaintext)
+        frame[:0] = start
+        frame.append(0x80)
+        frame.extend(bytes(bucket - len(frame)))
+        aad = self._aad(request or own, self._role == "device")
+        ccm.encrypt(self._sender_key, _nonce(self._iv, self._sender, piv), memoryview(frame)[len(start) :], aad, _TAG)
+        return frame, own
 
     def open(self, frame: Frame, requests=()) -> tuple[bytes, tuple[bytes, bytes]]:
         """(plaintext, (kid, piv) of the request): on the bridge the frame's own names, on the device those it answers.
@@ -122,17 +126,20 @@ class Session:
         elif not requests:
             raise PeerError
         nonce = _nonce(self._iv, frame.kid, frame.piv)
+        text = bytearray(frame.ciphertext)
         for request in requests:
             aad = self._aad(request, self._role == "bridge")
             try:
-                plaintext = ccm.decrypt(self._recipient_key, nonce, frame.ciphertext, aad, _TAG)
+                ccm.decrypt(self._recipient_key, nonce, text, aad, _TAG)
             except ValueError:
                 continue
             self._highest = number
-            plaintext = plaintext.rstrip(b"\0")
-            if plaintext[-1:] != b"\x80":
+            end = len(text) - _TAG - 1
+            while end and not text[end]:
+                end -= 1
+            if text[end] != 0x80:
                 raise PeerError
-            return plaintext[:-1], request
+            return bytes(memoryview(text)[:end]), request
         self._failed += 1
         self._check()
         raise PeerError
@@ -147,14 +154,17 @@ class Session:
         return enc_structure(cbor.encode([1, [_ALG], request[0], request[1], options]))
 
 
+def resume(paused: dict) -> Session:
+    """The session that said `pause`; it is to be used alone from now on."""
+    session = object.__new__(Session)
+    for name in paused:
+        setattr(session, name, paused[name])
+    return session
+
+
 def enc_structure(external_aad: bytes) -> bytes:
     """The additional data of a COSE_Encrypt0 without protected headers (RFC 9052, section 5.3)."""
     return cbor.encode(["Encrypt0", b"", external_aad])
-
-
-def xor(one: bytes, other: bytes) -> bytes:
-    """Of two byte strings of the same length."""
-    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).to_bytes(len(one), "big")
 
 
 def _room(bucket, piv):

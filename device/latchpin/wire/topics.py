@@ -17,9 +17,9 @@ def is_id(text: str) -> bool:
 def topic(device: str, kind: str, replica: str | None = None) -> str:
     """kind: "hello", "down", "state", or "up" with the id of a replica. Raises ContractError."""
     if not is_id(device):
-        raise ContractError("device id")
+        raise ContractError("device")
     if replica is None:
         return ROOT + device + "/" + kind
     if not is_id(replica):
-        raise ContractError("replica id")
+        raise ContractError("replica")
     return ROOT + device + "/" + kind + "/" + replica

@@ -39,7 +39,7 @@ async def main(how):
 
     seen["mqtt_link"] = live() - before
     # What asyncio loads late is not the link's.
-    late = asyncio.Event, asyncio.Lock, asyncio.StreamWriter, asyncio.wait_for
+    late = asyncio.Event, asyncio.StreamWriter, asyncio.wait_for
     idle = live()
     await round_trip(how, seen)
     seen["connected"] -= idle

@@ -21,13 +21,6 @@ async def step(link, name, *arguments):
         for number in range(count):
             await link.publish(topic, bytes((number,)) * size)
         return count
-    if name == "publish_together":
-        topic, count = arguments
-        tasks = [asyncio.create_task(link.publish(topic, bytes((number,)))) for number in range(count)]
-        reasons = []
-        for task in tasks:
-            reasons.append(await task)  # MicroPython takes no await in a comprehension
-        return reasons
     if name == "publish_and_give_up":
         try:
             await asyncio.wait_for(link.publish(*arguments[:1], b"x"), 0.3)

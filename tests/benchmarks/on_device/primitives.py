@@ -27,7 +27,7 @@ else:
 if pure:
     p256.public_key, p256.ecdh, p256.sign = p256.pure_public_key, p256.pure_ecdh, p256.pure_sign
     ccm.encrypt, ccm.decrypt = ccm.pure_encrypt, ccm.pure_decrypt
-    kdf.hkdf_extract, kdf.hkdf_expand = kdf.pure_hkdf_extract, kdf.pure_hkdf_expand
+    kdf.hkdf_extract, kdf.hkdf_expand = kdf.pure_hmac_sha256, kdf.pure_hkdf_expand
 
 private = bytes(range(1, 33))
 public = p256.public_key(private)
@@ -41,8 +41,8 @@ CASES = (
     ("P-256 ECDH", lambda: p256.ecdh(private, other), 4),
     ("ES256 sign", lambda: p256.sign(private, b"message"), 4),
     ("DPoP proof", lambda: dpop.proof(private, public, "POST", uri, "jti0jti0jti0jti0", 1760000000, "nonce"), 4),
-    ("CCM 64 B", lambda: ccm.encrypt(key, nonce, bytes(64), aad, 16), 50),
-    ("CCM 1024 B", lambda: ccm.encrypt(key, nonce, bytes(1024), aad, 16), 20),
+    ("CCM 64 B", lambda: ccm.encrypt(key, nonce, bytearray(80), aad, 16), 50),
+    ("CCM 1024 B", lambda: ccm.encrypt(key, nonce, bytearray(1040), aad, 16), 20),
     ("HKDF", lambda: kdf.hkdf_expand(kdf.hkdf_extract(b"salt", private), b"info", 32), 50),
 )
 

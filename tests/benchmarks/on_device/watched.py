@@ -1,6 +1,6 @@
 """boards/UNIX with a stop-watch on it: how long the device was in each state, and how much of that it was thinking.
 
-Not another device: it imports the board's main.py and stands beside `Authorization.state` and `Agent.handle`.
+Not another device: it imports the board's main.py and stands beside `Agent.state` and `Agent.handle`.
 """
 
 import json
@@ -10,7 +10,6 @@ import time
 import main
 
 from latchpin.agent.agent import Agent
-from latchpin.agent.authorization import Authorization
 
 if hasattr(time, "ticks_us"):
     now_us, since = time.ticks_us, time.ticks_diff
@@ -61,7 +60,7 @@ def watched_handle(self, event, now_ms):
     return effects
 
 
-Authorization.state = property(lambda self: self.be, set_state)
+Agent.state = property(lambda self: self.be, set_state)
 Agent.handle = watched_handle
 
 if __name__ == "__main__":

@@ -1,0 +1,72 @@
+"""Shorter private names for the files that are compiled for a board: there each different name stays in the heap for ever.
+
+Not a minifier: what begins with one underscore, and what such functions call their parameters, is nobody else's (a test holds
+it); nothing else is touched, and lines stay where they are. A traceback from a board shows the short names, `latchpin flash
+--source` the real ones.
+"""
+
+import ast
+import io
+import itertools
+import re
+import string
+import tokenize
+from collections.abc import Iterator
+
+_PRIVATE = re.compile(r"_[A-Za-z]\w*")
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+def compact(source: str) -> str:
+    """`source` with its private names replaced by `_a`, `_b` and so on: the same few in every file."""
+    tree = ast.parse(source)
+    tokens = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == tokenize.NAME]
+    there = {token.string for token in tokens}
+    free = [name for name in _names() if name not in there]
+    shorter = dict(zip(dict.fromkeys(token.string for token in tokens if _PRIVATE.fullmatch(token.string)), free, strict=False))
+    named = {shorter.get(node.id) for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    local = _parameters(tree, [name for name in free if name not in named])
+    lines = source.splitlines(keepends=True)
+    for token in reversed(tokens):
+        (row, start), (_, end) = token.start, token.end
+        name = local.get((row, start)) or shorter.get(token.string)
+        if name:
+            lines[row - 1] = lines[row - 1][:start] + name + lines[row - 1][end:]
+    return "".join(lines)
+
+
+def _names() -> Iterator[str]:
+    for size in (1, 2):
+        for letters in itertools.product(string.ascii_letters, repeat=size):
+            yield "_" + "".join(letters)
+
+
+def _parameters(tree: ast.Module, free: list[str]) -> dict[tuple[int, int], str]:
+    """Where a parameter of a private function, or of one inside a function, stands, and what it is called now."""
+    by_keyword = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)}
+    places: dict[tuple[int, int], str] = {}
+
+    def visit(node: ast.AST, scope: dict[str, str], inside: bool) -> None:
+        if isinstance(node, _FUNCTIONS):
+            outer, scope = scope, dict(scope)
+            private = inside or isinstance(node, ast.Lambda) or _PRIVATE.fullmatch(node.name)
+            arguments = node.args
+            unused = (name for name in free if name not in outer.values())
+            for argument in (*arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg):
+                if argument is not None:
+                    scope.pop(argument.arg, None)
+                    if private and argument.arg not in by_keyword | {"self"}:
+                        scope[argument.arg] = places[argument.lineno, argument.col_offset] = next(unused)
+            for default in (*arguments.defaults, *arguments.kw_defaults):
+                if default is not None:
+                    visit(default, outer, inside)
+            for child in node.body if isinstance(node.body, list) else [node.body]:
+                visit(child, scope, True)
+            return
+        if isinstance(node, ast.Name) and node.id in scope:
+            places[node.lineno, node.col_offset] = scope[node.id]
+        for child in ast.iter_child_nodes(node):
+            visit(child, scope, inside)
+
+    visit(tree, {}, False)
+    return places
