@@ -11,7 +11,7 @@ from latchpin.adapters import settings
 from latchpin.adapters.mqtt_link import MqttLink
 from latchpin.adapters.stream import LinkError
 from latchpin.agent.conversation import Conversation
-from latchpin.wire import messages, topics
+from latchpin.wire import topics
 from latchpin.wire.errors import PeerError
 
 ANSWER_S = 10
@@ -97,11 +97,11 @@ async def converse(link, identity, options):
         say(step, "answered [%s]" % talk.request_id)
     step = "authorization server"
     _, reply = await tell(step, talk.ask("DISCOVER", {"resource": options["resource"]}, runtime.ticks_ms()))
-    if not isinstance(reply, messages.Message) or reply.name != "OFFER":
+    if reply is None or reply.name != "OFFER":
         raise Failed(step, "error %s [%s]" % (reply.get("error") if reply else None, talk.request_id))
     if not reply.get("challenge_endpoint"):
         raise Failed(step, "it offers no authorization challenge endpoint, so no PIN")
-    say(step, reply["issuer"] + ", with a challenge endpoint" + (" and DPoP" if reply["dpop_supported"] else ", without DPoP"))
+    say(step, reply.issuer + ", with a challenge endpoint" + (" and DPoP" if reply.dpop_supported else ", without DPoP"))
 
 
 def say(step, seen, how="ok"):

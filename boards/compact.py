@@ -1,8 +1,8 @@
 """Shorter private names for the files that are compiled for a board: there each different name stays in the heap for ever.
 
 Not a minifier: what begins with one underscore, and what such functions call their parameters, is nobody else's (a test holds
-it); nothing else is touched, and lines stay where they are. A traceback from a board shows the short names, `latchpin flash
---source` the real ones.
+it) but in classes with heirs in another file; nothing else is touched, and lines stay where they are. A traceback from a board
+shows the short names, `latchpin flash --source` the real ones.
 """
 
 import ast
@@ -23,7 +23,8 @@ def compact(source: str) -> str:
     tokens = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == tokenize.NAME]
     there = {token.string for token in tokens}
     free = [name for name in _names() if name not in there]
-    shorter = dict(zip(dict.fromkeys(token.string for token in tokens if _PRIVATE.fullmatch(token.string)), free, strict=False))
+    private = own(tree)
+    shorter = dict(zip(dict.fromkeys(token.string for token in tokens if token.string in private), free, strict=False))
     named = {shorter.get(node.id) for node in ast.walk(tree) if isinstance(node, ast.Name)}
     local = _parameters(tree, [name for name in free if name not in named])
     lines = source.splitlines(keepends=True)
@@ -33,6 +34,41 @@ def compact(source: str) -> str:
         if name:
             lines[row - 1] = lines[row - 1][:start] + name + lines[row - 1][end:]
     return "".join(lines)
+
+
+def own(tree: ast.Module) -> set[str]:
+    """The private names that a file itself makes."""
+    made: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            made.add(node.name)
+        elif isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Store):
+            made.add(node.attr if isinstance(node, ast.Attribute) else node.id)
+        elif isinstance(node, ast.alias):
+            made.add(node.asname or "")
+    return {name for name in made if _PRIVATE.fullmatch(name)}
+
+
+def families(sources: dict[str, str]) -> set[str]:
+    """Of files by path, those with a class whose parent or heir stands in another: they share the parent's private names."""
+    trees = {path: ast.parse(source) for path, source in sources.items()}
+    private = {
+        (path, node.name): any(_PRIVATE.fullmatch(part.attr) for part in ast.walk(node) if isinstance(part, ast.Attribute))
+        for path, tree in trees.items()
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    }
+    related: set[str] = set()
+    for path, tree in trees.items():
+        bases = {
+            base.id for node in tree.body if isinstance(node, ast.ClassDef) for base in node.bases if isinstance(base, ast.Name)
+        }
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom):
+                parent = str(node.module).replace(".", "/") + ".py"
+                if any(private.get((parent, alias.name)) for alias in node.names if alias.name in bases):
+                    related |= {path, parent}
+    return related
 
 
 def _names() -> Iterator[str]:

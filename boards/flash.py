@@ -263,11 +263,15 @@ _TEST = """
     from latchpin.adapters import settings
     from latchpin.crypto import ccm, p256
     from latchpin import runner
+    text = bytearray(b'latchpin') + bytes(16)
+    ccm.encrypt(bytes(16), bytes(13), text, b'', 16)
+    sealed = bytes(text)
+    ccm.decrypt(bytes(16), bytes(13), text, b'', 16)
     try:
         who, options = settings.load()
         if p256.public_key(who.private) != who.public:
             print('identity.json: damaged: restore the file, or remove it and enrol again')
-        elif ccm.decrypt(bytes(16), bytes(13), ccm.encrypt(bytes(16), bytes(13), b'latchpin', b'', 16), b'', 16) != b'latchpin':
+        elif text[:8] != b'latchpin' or sealed[:8] == b'latchpin':
             print('the ciphers of this MicroPython are broken: flash another version')
         elif os.urandom(16) == os.urandom(16):
             print('this MicroPython has no random numbers: flash another version')

