@@ -15,4 +15,4 @@ LCD_PLACE = (35, 0, 0x00)
 TOUCH_SDA = 18
 TOUCH_SCL = 17
 TOUCH_RESET = 21
-TOUCH_ADDRESS = 0x15  # CST816; a board of the year 2022 may have a CST328, which is another part
+TOUCH_ADDRESS = 0x15  # CST816; some boards have a CST328 at 0x1A, which is another part

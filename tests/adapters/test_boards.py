@@ -15,9 +15,16 @@ import pytest
 from boards import package
 from boards.package import BOARDS, board_files, names, package_files
 from latchpin import __version__
+from latchpin.adapters.buzzer import TONES
+from latchpin.adapters.led import OTHER, PATTERNS
+from latchpin.agent import prompts
 from tests.adapters import board_md
 from tests.adapters.support import DEVICE, command, environment
 
+# That file wants a chip's framebuf.
+COLOURS = ast.literal_eval(
+    re.search(r"^COLOURS = (\{.*?^\})", (DEVICE / "latchpin" / "adapters" / "lcd_st7789.py").read_text(), re.S | re.M)[1]  # type: ignore
+)
 CHIPS = tomllib.loads((BOARDS / "chips.toml").read_text())
 ON_CHIPS = [name for name in names() if name != "UNIX"]
 # What tools/autobuild/build-downloads.py of MicroPython knows; it refuses a board with any other.
@@ -100,6 +107,31 @@ def test_a_board_is_whole(name: str):
 @pytest.mark.parametrize("name", names())
 def test_every_board_is_in_the_readme(name: str):
     assert f"[`{name}`]({name}/board.md)" in (BOARDS / "README.md").read_text()
+
+
+def test_the_readme_tells_the_lamp_the_colour_and_the_tone_of_each_state():
+    coloured = {0x07FF: "cyan", 0xFFE0: "yellow", 0xFC00: "orange", 0xF81F: "magenta", 0xF800: "red", 0x8410: "grey"}
+    coloured |= {0x07E0: "green", 0xFFFF: "white"}
+    counted = {0: "none", 1: "one", 2: "two", 3: "three"}
+    lamps = {
+        "on": (1, 0),
+        "slow, one second on, one off": (1000, 1000),
+        "two short": (150, 150, 150, 900),
+        "three short": (150, 150, 150, 150, 150, 900),
+        "long, short": (600, 200, 150, 900),
+        "long, long": (600, 200, 600, 1500),
+        "one flash every two seconds": (80, 2000),
+        "two flashes every two seconds": (80, 150, 80, 2000),
+    }
+    told = {}
+    for line in (BOARDS / "README.md").read_text().partition("| state | title |")[2].partition("\n\n")[0].splitlines()[2:]:
+        _, titles, lamp, colour, tone = (cell.strip() for cell in line.strip("|").split("|"))
+        told |= {title: (lamp, colour, tone.partition(",")[0]) for title in titles.split(", ")}
+    titles = dict(line.split("|")[:2] for line in prompts.TEXTS.strip().splitlines())
+    for code in {*PATTERNS, *TONES, *COLOURS} - {"answer", "calling", "short"}:
+        lamp, colour, tone = told[titles[code]]
+        assert lamps[lamp] == PATTERNS.get(code, OTHER) and colour == coloured[COLOURS.get(code, 0xFFFF)], code
+        assert tone == counted[sum(hertz > 0 for hertz in TONES.get(code, ())[::2])] or code == "silence", code
 
 
 @pytest.mark.parametrize("name", ON_CHIPS)
