@@ -12,7 +12,7 @@ from typing import Any
 from tests.bridge.foreign import Asked, Foreign, Said
 
 CLIENT = "latchpin-device"
-USER, OTP, WRONG = "alice", "555121", "000000"
+USER, INACTIVE, OTP, WRONG = "alice", "bob", "555121", "000000"
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -22,6 +22,7 @@ class Dialect:
     challenge_path = "/authorize-challenge"
     token_path = "/token"
     advertised = False
+    public = False
     allowed: frozenset[str] = frozenset()
 
     def __init__(self, server: Foreign) -> None:
@@ -39,6 +40,9 @@ class Dialect:
 
     def _guarded(self, answer: Any) -> Any:
         def guarded(asked: Asked) -> Said:
+            if self.public:
+                named = asked.form.get("client_id") == CLIENT and "authorization" not in asked.headers
+                return answer(asked.form) if named else self.error(401, "invalid_client")
             # RFC 6749, section 2.3.1; FiPA, section 4.1: at both endpoints alike.
             scheme, _, pair = asked.headers.get("authorization", "").partition(" ")
             if scheme != "Basic" or base64.b64decode(pair).split(b":")[0].decode() != CLIENT:
@@ -138,6 +142,8 @@ class Janssen(Dialect):
         for wanted in ("username", "otp"):
             if wanted not in kept:
                 return self.error(401, f"{wanted}_required", **shown)
+        if kept["username"] == INACTIVE:
+            return self.error(401, "username_inactive", **shown)
         if kept["username"] != USER:
             return self.error(401, "username_invalid", **shown)
         if kept["otp"] != OTP:
@@ -147,8 +153,12 @@ class Janssen(Dialect):
 
 
 class EntraNativeV2(Dialect):
-    """learn.microsoft.com, "Native authentication API v2 reference": start of authorization, and RFC 8628 beside it."""
+    """learn.microsoft.com, "Native authentication API v2 reference": start of authorization, and RFC 8628 beside it.
 
+    Its applications are public clients (there, "Prerequisites").
+    """
+
+    public = True
     tenant = "/00001111-aaaa-2222-bbbb-3333cccc4444"
     challenge_path = f"{tenant}/oauth2/v2.0/authorize-challenge"
     token_path = f"{tenant}/oauth2/v2.0/token"

@@ -14,7 +14,7 @@ from broker_bridge.configuration import ConfigurationError
 from latchpin.wire.bridge_side import CODES
 from tests.authorization_server.parties import verifier_and_challenge
 from tests.bridge import dialects
-from tests.bridge.dialects import OTP, USER, WRONG, Dialect
+from tests.bridge.dialects import INACTIVE, OTP, USER, WRONG, Dialect
 from tests.bridge.driver import Bridge, Device, Place, running
 from tests.bridge.foreign import Foreign, Said, foreign
 from tests.brokers import running as brokers
@@ -67,7 +67,11 @@ def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     place = Place(folder)
     with brokers.embedded(folder / "broker", place.registry) as broker, foreign(folder / "foreign") as server:
         dialect(server)
-        config = place.configure(broker, server.issuer, server.resource, server.ca, authorization_server={"profile": name})
+        client = {"client_authentication": "none"} if dialect.public else {"client_secret_file": "client.secret"}
+        named = {"profile": name, **client}
+        config = place.configure(broker, server.issuer, server.resource, server.ca, authorization_server=named)
+        if dialect.public:
+            config.write_text(config.read_text().replace('client_secret_file = "client.secret"\n', ""))
         with running(config) as bridge:
             yield Standing(place, broker, server, bridge, dialect)
 
@@ -187,9 +191,11 @@ def test_an_as_cannot_hand_out_the_bridges_own_beginning_and_must_give_a_session
 
 @only("janssen")
 def test_a_user_that_janssen_does_not_know_is_denied_and_a_missing_scope_is_told(town: Town):
-    town.start()
-    town.answer(username="mallory")
-    assert error(town.answer(otp=OTP)) == "denied"
+    for name in ("mallory", INACTIVE):
+        town.auth_session = None
+        town.start()
+        town.answer(username=name)
+        assert error(town.answer(otp=OTP)) == "denied"
     town.spoken.granted = frozenset()  # pyright: ignore[reportAttributeAccessIssue]
     assert error(town.start()) == "invalid"
     assert town.bridge.line(event="request", code="invalid_request")
