@@ -30,7 +30,6 @@ def proves(*identifiers: str) -> Callable[[Test], Test]:
 
 
 _DEPLOYER = "a duty of whoever deploys it: no program can prove it"
-_NO_WEB = "the AS of this version sends nobody to the web"
 
 # draft-ietf-oauth-first-party-apps-04 (1 July 2026)
 FIPA = {
@@ -51,24 +50,29 @@ FIPA = {
     ),
     "FIPA-4.1-d": Requirement("AS", "MUST", "Parameters of an authorization request, and of supported extensions, are accepted."),
     "FIPA-5-a": Requirement("AS", "MUST", "The first-partyness of the client is verified before going on."),
-    "FIPA-5-b": Requirement("AS", "SHOULD", "Practices of RFC 8252 hold for the web leg.", _NO_WEB),
+    "FIPA-5-b": Requirement("AS", "SHOULD", "Practices of RFC 8252 hold for the web leg."),
     "FIPA-5.1-a": Requirement("AS", "MUST", "A client_id that is not the client determined otherwise is rejected."),
     "FIPA-5.1-b": Requirement("client", "MUST", "response_type is code."),
     "FIPA-5.2-a": Requirement("AS", "MUST", "An error response follows where the information is not sufficient."),
     "FIPA-5.2.2-a": Requirement("AS", "MUST NOT", "error and error_description have characters outside RFC 6749's sets."),
     "FIPA-5.2.2-b": Requirement("client", "MUST", "An auth_session that came with an error is sent again."),
     "FIPA-5.2.2.1-a": Requirement("AS", "MUST", "insufficient_authorization is answered with status 403."),
-    "FIPA-5.2.2.1-b": Requirement("AS", "MUST", "redirect_to_web is answered with status 403.", _NO_WEB),
+    "FIPA-5.2.2.1-b": Requirement("AS", "MUST", "redirect_to_web is answered with status 403."),
     "FIPA-5.2.2.1.1-a": Requirement("client", "SHOULD", "code_challenge is in the first request where the web is likely."),
-    "FIPA-5.2.2.1.1-b": Requirement("AS", "MUST NOT", "A request_uri is returned without a code_challenge.", _NO_WEB),
-    "FIPA-5.2.2.1.1-c": Requirement("AS", "SHOULD", "RFC 9700 holds for the web leg, iss included.", _NO_WEB),
+    "FIPA-5.2.2.1.1-b": Requirement("AS", "MUST NOT", "A request_uri is returned without a code_challenge."),
+    "FIPA-5.2.2.1.1-c": Requirement("AS", "SHOULD", "RFC 9700 holds for the web leg, iss included."),
     "FIPA-5.3.1-a": Requirement("AS", "MUST", "auth_session is protected from inspection by the client."),
     "FIPA-5.3.1-b": Requirement("AS", "MUST", "auth_session is unique, and SHOULD have 256 bits of entropy."),
     "FIPA-5.3.1-c": Requirement("client", "MUST", "auth_session is sent, stored, and replaced by any response that has one."),
     "FIPA-5.3.1-d": Requirement("AS", "SHOULD", "auth_session is bound to the device, and rejected from another one."),
     "FIPA-6-a": Requirement("AS", "MUST", "A token request for such a code has no redirect_uri."),
+    "FIPA-6.2-b": Requirement(
+        "AS",
+        "MAY",
+        "Any token request can be answered with insufficient_authorization and an auth_session.",
+    ),
     "FIPA-6.2-a": Requirement("client", "MUST", "An auth_session that came with a token error is sent again."),
-    "FIPA-9.2-a": Requirement("AS", "MAY", "The web can be forced at any stage.", _NO_WEB),
+    "FIPA-9.2-a": Requirement("AS", "MAY", "The web can be forced at any stage."),
     "FIPA-9.3-a": Requirement("AS", "SHOULD", "Guessing and credential stuffing are met as at a web login."),
     "FIPA-9.3-b": Requirement("AS", "SHOULD", "Requests of the same auth_session are rate-limited."),
     "FIPA-9.4-a": Requirement("deployer", "SHOULD", "Measures are taken against client impersonation.", _DEPLOYER),
@@ -92,11 +96,15 @@ FIPA = {
     "FIPA-9.8-a": Requirement("deployer", "NOT RECOMMENDED", "Use in browser applications.", _DEPLOYER),
 }
 
-# RFC 6749, 7009, 7636, 8414, 8707, 9068, 9449: what binds an authorization server that offers what ours offers.
+# RFC 6749, 7009, 7636, 7662, 8252, 8414, 8628, 8707, 9068, 9126, 9207, 9449, 9470, 9700: what binds an AS that offers what ours
+# offers.
 OAUTH_SERVER = {
     "RFC6749-3.2-a": Requirement("AS", "MUST NOT", "Request parameters are included more than once."),
     "RFC6749-3.2-b": Requirement("AS", "MUST", "Parameters without a value are treated as omitted."),
     "RFC6749-4.1.2-a": Requirement("AS", "MUST NOT", "A code is used more than once; reuse SHOULD revoke what came from it."),
+    "RFC6749-4.1.2-b": Requirement("AS", "MUST", "The authorization response has the code, and the state that the request had."),
+    "RFC6749-4.1.2.1-b": Requirement("AS", "MUST", "Other errors are sent to the redirect_uri, with the state of the request."),
+    "RFC6749-4.1.3-b": Requirement("AS", "MUST", "The redirect_uri of the token request is that of the authorization request."),
     "RFC6749-4.1.2.1-a": Requirement("AS", "MUST NOT", "A user agent is redirected to an invalid redirect_uri."),
     "RFC6749-4.1.3-a": Requirement("AS", "MUST", "A code is redeemed by the client that it was issued to alone."),
     "RFC6749-5.1-a": Requirement("AS", "MUST", "Responses with tokens or credentials have Cache-Control: no-store."),
@@ -108,12 +116,37 @@ OAUTH_SERVER = {
         "AS", "MUST", "A revoked refresh token cannot be used any more; a foreign client cannot revoke it."
     ),
     "RFC7009-2.2-a": Requirement("AS", "MUST", "An invalid token is answered with 200."),
+    "RFC7662-2.1-a": Requirement("AS", "MUST", "Whoever introspects a token is authorized to."),
+    "RFC7662-2.2-a": Requirement("AS", "MUST", "A token that is good now is active; of any other nothing else is said."),
+    "RFC7662-4-a": Requirement("AS", "MUST", "Expiry, revocation and signature count; a server learns of its own tokens alone."),
     "RFC7636-4.6-a": Requirement("AS", "MUST", "The verifier's S256 equals the challenge, or the answer is invalid_grant."),
     "RFC8414-3-a": Requirement("AS", "MUST", "The document stands below the well-known path, the issuer's path behind it."),
     "RFC8414-3.3-a": Requirement("AS", "MUST", "issuer is identical to the issuer that the URL was made from."),
+    "RFC8252-7.3-a": Requirement("AS", "MUST", "On a loopback redirect any port is accepted."),
+    "RFC8252-8.6-a": Requirement("AS", "SHOULD NOT", "Consent is assumed for a client that cannot be told from others."),
+    "RFC8628-3.2-a": Requirement("AS", "MUST", "Device code, user code, verification_uri and expires_in are answered."),
+    "RFC8628-3.3.1-a": Requirement("AS", "MUST", "Whoever comes with the code in the URL still compares it with the device's."),
+    "RFC8628-3.5-a": Requirement(
+        "AS", "MUST", "A poll hears authorization_pending, slow_down (5 s more from then on), access_denied or expired_token."
+    ),
+    "RFC8628-5.1-a": Requirement("AS", "SHOULD", "Guessing of user codes is limited."),
+    "RFC8628-6.1-a": Requirement(
+        "AS", "SHOULD", "User codes have letters that are hard to mistake; case and hyphens do not count."
+    ),
     "RFC8707-2-a": Requirement("AS", "SHOULD", "An unknown resource is refused with invalid_target."),
     "RFC9068-2-a": Requirement("AS", "MUST", "An access token has typ at+jwt and iss, exp, aud, sub, client_id, iat, jti."),
     "RFC9068-3-a": Requirement("AS", "SHOULD", "aud is the resource that was asked for."),
+    "RFC9126-2.1-a": Requirement("AS", "MUST", "A pushed request is checked like one at the authorization endpoint."),
+    "RFC9126-2.2-a": Requirement(
+        "AS", "MUST", "201 with a request_uri of this client alone that nobody guesses, and expires_in."
+    ),
+    "RFC9126-4-a": Requirement("AS", "SHOULD", "A request_uri is good once, and what else stands in the URL does not count."),
+    "RFC9207-2-a": Requirement("AS", "MUST", "Authorization responses have iss, errors too."),
+    "RFC9449-10-a": Requirement("AS", "MUST", "A code is bound to the key of dpop_jkt, and a different proof is refused."),
+    "RFC9470-4-a": Requirement("AS", "SHOULD", "acr_values and max_age are heeded; the token says acr and auth_time."),
+    "RFC9470-5-a": Requirement("AS", "SHOULD", "Who was authenticated longer ago than max_age is authenticated again."),
+    "RFC9700-2.1-a": Requirement("AS", "MUST", "Redirect URIs are compared character by character."),
+    "RFC9700-2.1.1-a": Requirement("AS", "MUST", "PKCE is demanded, with S256."),
     "RFC9449-4.3-a": Requirement("AS", "MUST", "A proof that fails any of the checks is refused."),
     "RFC9449-5-a": Requirement(
         "AS", "MUST", "A token bound to a DPoP key has token_type DPoP; a refusal says invalid_dpop_proof."

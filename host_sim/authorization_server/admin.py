@@ -4,6 +4,7 @@ Not for those who own devices: ownership.py.
 """
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -13,15 +14,15 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.responses import JSONResponse
 
 from broker_bridge import logs
-from host_sim.authorization_server import attempts
+from host_sim.authorization_server import attempts, clients
 from host_sim.authorization_server.accounts import normal_name
 from host_sim.authorization_server.audit import audit
 from host_sim.authorization_server.challenges import knowledge, otp, pairing_code, pin
 from host_sim.authorization_server.responses import answer
 from host_sim.authorization_server.services import Services
-from host_sim.authorization_server.settings import Name
+from host_sim.authorization_server.settings import ClientEntry, Name
 from host_sim.authorization_server.signing_keys import SigningKey
-from host_sim.authorization_server.storage import Account, Device, Session, Transaction
+from host_sim.authorization_server.storage import Account, AddedClient, Device, Session, Transaction
 
 # What a call must say, and may say.
 _ASKED: dict[str, tuple[dict[str, type], dict[str, type]]] = {
@@ -180,6 +181,28 @@ def devices(services: Services) -> list[Device]:
     """Every device that an authenticated client ever asked for."""
     with services.storage.transaction() as transaction:
         return transaction.devices()
+
+
+def add_client(services: Services, entry: ClientEntry, with_secret: bool, resource: str | None) -> str | None:
+    """Puts a client on the list; its secret, if it has one. A resource server has one always. Raises AdminError."""
+    if resource is not None and resource not in {known.uri for known in services.settings.resources}:
+        raise AdminError(404, "unknown_resource", "no such resource in as.toml: add it there first, then its server here")
+    secret = secrets.token_urlsafe(32) if with_secret or resource is not None else None
+    with services.storage.transaction() as transaction:
+        added = AddedClient(
+            id=entry.id,
+            name=entry.name,
+            secret=None if secret is None else clients.digest(secret),
+            redirect_uris=" ".join(entry.redirect_uris),
+            dpop_bound_access_tokens=entry.dpop_bound_access_tokens,
+            resource=resource,
+            created=services.now_s(),
+        )
+        if entry.id in {known.id for known in services.settings.clients} or not transaction.add_client(added):
+            raise AdminError(409, "taken", "a client of this id is on the list already: choose another id")
+        audit(transaction, None, "client_added", entry.id, services.now_s())
+    logs.line("client_added", client=entry.id)
+    return secret
 
 
 def rotate_key(services: Services, after_s: int) -> SigningKey:

@@ -4,8 +4,7 @@ Not for what the rooms decide.
 """
 
 import logging
-from collections.abc import Callable
-from html import escape
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 
 from authlib.oauth2.rfc6749 import OAuth2Error
@@ -14,22 +13,27 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broker_bridge import logs
-from host_sim.authorization_server import forms, metadata
+from host_sim.authorization_server import forms, metadata, openapi
 from host_sim.authorization_server.admin import AdminEndpoint
 from host_sim.authorization_server.challenge_endpoint import ChallengeEndpoint
-from host_sim.authorization_server.console import account_pages, device_pages
+from host_sim.authorization_server.console import account_pages, consent_pages, device_pages, verification_pages
 from host_sim.authorization_server.console.page import on_refused, static_files
 from host_sim.authorization_server.console.refused import Refused
+from host_sim.authorization_server.device_grant import DeviceAuthorization
+from host_sim.authorization_server.endpoints import TABLE, Endpoint
 from host_sim.authorization_server.forms import Posted
+from host_sim.authorization_server.introspection import Introspection
 from host_sim.authorization_server.oauth_core import Core
+from host_sim.authorization_server.pushed_requests import PushedRequests
 from host_sim.authorization_server.responses import answer, refusal
 from host_sim.authorization_server.revocation import Revocation
 from host_sim.authorization_server.services import Services
+from host_sim.authorization_server.settings import Settings
 from host_sim.authorization_server.token_endpoint import TokenEndpoint
 
 
@@ -40,27 +44,14 @@ class FormEndpoint(Protocol):
 def build(services: Services) -> ASGIApp:
     """The whole AS as one ASGI application."""
     settings = services.settings
-    core = Core(services)
-    admin = AdminEndpoint(services)
     under = settings.base_path
-    routes = [
-        _document(metadata.path(settings), metadata.document(settings)),
-        Route(under + "/jwks.json", _jwks(services), methods=["GET"]),
-        Route(under + "/authorize", _no_web_login, methods=["GET", "POST"]),
-        _form(services, under + "/challenge", ChallengeEndpoint(services)),
-        _form(services, under + "/token", TokenEndpoint(core)),
-        _form(services, under + "/revoke", Revocation(core)),
-        _admin(under, "waiting", admin, "GET"),
-        _admin(under, "devices", admin, "GET"),
-        _admin(under, "pin", admin, "POST"),
-        _admin(under, "unlock", admin, "POST"),
-        _admin(under, "approve", admin, "POST"),
-        _admin(under, "refuse", admin, "POST"),
+    routes: list[BaseRoute] = [
+        *(_route(settings, endpoint, handler) for endpoint, handler in _handlers(services)),
         *account_pages.routes(under),
         *device_pages.routes(under),
+        *consent_pages.routes(under),
+        *verification_pages.routes(under),
         static_files(under),
-        Route(under + "/livez", lambda request: answer(200, {"status": "alive"})),
-        Route(under + "/readyz", _readyz(services)),
     ]
     handlers = {OAuth2Error: _refused, Refused: on_refused, HTTPException: _http_error, Exception: _failed}
     app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
@@ -68,28 +59,59 @@ def build(services: Services) -> ASGIApp:
     return _EveryResponse(app, services)
 
 
-def _form(services: Services, path: str, endpoint: FormEndpoint) -> Route:
+Handler = Callable[[Request], Response] | Callable[[Request], Awaitable[Response]]
+
+
+def _handlers(services: Services) -> Iterator[tuple[Endpoint, Handler]]:
+    """Each endpoint of the table that is no page, with what answers it."""
+    core, admin = Core(services), AdminEndpoint(services)
+    challenge = ChallengeEndpoint(services)
+    posts: dict[str, FormEndpoint] = {
+        "challenge": challenge,
+        "token": TokenEndpoint(core, challenge),
+        "par": PushedRequests(services),
+        "device_authorization": DeviceAuthorization(services),
+        "introspect": Introspection(services),
+        "revoke": Revocation(core),
+    }
+    others: dict[str, Handler] = {
+        "metadata": _document(metadata.document(services.settings)),
+        "jwks": lambda request: answer(200, services.keys.signing_keys.published(services.now_s())),
+        "openapi": _document(openapi.document(services.settings)),
+        "livez": lambda request: answer(200, {"status": "alive"}),
+        "readyz": _readyz(services),
+    }
+    for endpoint in TABLE:
+        if endpoint.name in posts:
+            yield endpoint, _form(services, posts[endpoint.name])
+        elif endpoint.said_by == "admin":
+            yield endpoint, _admin(endpoint.name, admin)
+        elif endpoint.metadata != "authorization_endpoint":
+            yield endpoint, others[endpoint.name]
+
+
+def _route(settings: Settings, endpoint: Endpoint, handler: Handler) -> Route:
+    return Route(openapi.path(settings, endpoint), handler, methods=[endpoint.method])
+
+
+def _form(services: Services, endpoint: FormEndpoint) -> Handler:
     async def handle(request: Request) -> Response:
         posted = await forms.read(request)
         return await services.storage.together(lambda: endpoint.answer(posted))
 
-    return Route(path, handle, methods=["POST"])
+    return handle
 
 
-def _admin(under: str, name: str, endpoint: AdminEndpoint, method: str) -> Route:
+def _admin(name: str, endpoint: AdminEndpoint) -> Handler:
     async def handle(request: Request) -> Response:
         body = await forms.read_body(request)
         return await run_in_threadpool(endpoint.answer, name, request.headers.get("authorization"), body)
 
-    return Route(f"{under}/admin/{name}", handle, methods=[method])
+    return handle
 
 
-def _document(path: str, content: dict) -> Route:
-    return Route(path, lambda request: answer(200, content), methods=["GET"])
-
-
-def _jwks(services: Services) -> Callable[[Request], Response]:
-    return lambda request: answer(200, services.keys.signing_keys.published(services.now_s()))
+def _document(content: dict) -> Handler:
+    return lambda request: answer(200, content)
 
 
 def _readyz(services: Services) -> Callable[[Request], Response]:
@@ -98,21 +120,6 @@ def _readyz(services: Services) -> Callable[[Request], Response]:
             return answer(200, {"status": "ready"})
 
     return handle
-
-
-def _no_web_login(request: Request) -> Response:
-    # RFC 6749, section 4.1.2.1: without a registered redirect_uri the person is told, and nobody is redirected.
-    text = (
-        "This authorization server has no login page in this version. It serves devices through its authorization challenge "
-        "endpoint; ask the device to connect, and it will ask you for a PIN."
-    )
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>No login page here</title><h1>No login page here</h1><p>{escape(text)}</p><p>Error code: "
-        "<code>unsupported_response_type</code></p></html>"
-    )
-    headers = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'", "X-Content-Type-Options": "nosniff"}
-    return HTMLResponse(page, 400, headers)
 
 
 async def _refused(request: Request, error: OAuth2Error) -> Response:

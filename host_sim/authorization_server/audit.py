@@ -14,6 +14,8 @@ ACTIONS = {
     "signed_in": "Signed in",
     "signed_out": "Signed out",
     "pin_issued": "PIN issued for",
+    "consented": "Access granted to the app",
+    "client_added": "Client added:",
     "approved": "Approved",
     "refused": "Refused",
     "paired": "Paired",

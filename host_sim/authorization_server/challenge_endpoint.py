@@ -12,7 +12,6 @@ from authlib.oauth2.rfc6749 import (
     AccessDeniedError,
     InvalidClientError,
     InvalidRequestError,
-    InvalidScopeError,
     OAuth2Error,
     UnauthorizedClientError,
 )
@@ -20,27 +19,26 @@ from starlette.responses import JSONResponse
 
 from broker_bridge import logs
 from host_sim.authorization_server import attempts, binding_words, dpop, ownership, policy, steps
+from host_sim.authorization_server import authorization_request as request
 from host_sim.authorization_server.clients import Client, UnknownClient
 from host_sim.authorization_server.dpop import Proof
 from host_sim.authorization_server.errors import (
     InvalidDpopProof,
     InvalidSession,
-    InvalidTarget,
+    RedirectToWeb,
     TryLater,
-    UnsupportedResponseType,
 )
 from host_sim.authorization_server.forms import Posted
 from host_sim.authorization_server.responses import answer, refusal
 from host_sim.authorization_server.services import Services
-from host_sim.authorization_server.storage import MAX_TRIES, Code, Session, Transaction
+from host_sim.authorization_server.settings import PolicyRule
+from host_sim.authorization_server.storage import MAX_TRIES, Code, Family, Session, Transaction
 from host_sim.authorization_server.storage.pairing import UNKNOWN
 
 BODY_BYTES = 1024  # every 403 is a multiple of this, and which one depends on its inputs alone: a prompt looks like a refusal
 REST_BYTES = 700  # of a 403 beside its inputs, at most
 MAX_CLAIMED_SESSIONS = 1000  # of one public client
-_CODE_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_REPEATABLE = ("resource", "code_challenge")  # a follow-up may say them again, unchanged
 
 
 class ChallengeEndpoint:
@@ -72,13 +70,7 @@ class ChallengeEndpoint:
                 return self._refuse(error, posted, client)
 
     def _client(self, posted: Posted) -> Client | None:
-        try:
-            client = self._services.clients.authenticate(posted.fields, posted.authorization)
-        except UnknownClient:
-            raise UnauthorizedClientError("Only first-party clients on the list of this server.") from None
-        if client and not client.first_party:
-            raise UnauthorizedClientError("Only first-party clients on the list of this server.")  # FiPA-04, section 5
-        return client
+        return first_party(self._services, posted)
 
     # A first request
 
@@ -86,26 +78,46 @@ class ChallengeEndpoint:
         fields = posted.fields
         if "response_type" not in fields:
             raise InvalidRequestError("response_type is missing.")
-        _check_response_type(fields)
+        request.check_response_type(fields)
         if client.dpop_bound_access_tokens and proof is None:
             raise InvalidDpopProof("This client must send a DPoP proof.")
         if "dpop_jkt" in fields and (proof is None or fields["dpop_jkt"] != proof.jkt):
             raise InvalidDpopProof("dpop_jkt is not the key of the proof.")  # RFC 9449, section 10.1
-        resource, scope = self._target(fields)
-        code_challenge = _code_challenge(fields)
-        device = _device(fields, client)
+        target = resource, scope = request.target(self._settings, fields)
+        device = of_device(fields, client)
         rule = policy.choose(self._settings.policy, scope, device, fields.get("acr_values", ""))
         if rule is None:
             raise AccessDeniedError("No policy lets this request in.")
+        if rule.by_web == "required":
+            raise self._to_web(transaction, client, fields, proof, now_s)
+        code_challenge = request.code_challenge(fields)
+        request.max_age(fields)  # a session begins with proving: nothing here can be too old
 
         begun = transaction.session_begun_with(code_challenge, proof.jkt, client.id, now_s) if proof else None
         names = " ".join(rule.challenges)
         if begun and (begun.device, begun.scope, begun.resource, begun.challenges) == (device, scope, resource, names):
             return self._begin_again(transaction, posted, begun, now_s)
 
-        decoy = client.confidential and self._settings.devices is not None and device not in self._settings.devices
+        jkt, asserted = proof.jkt if proof else None, client.confidential
+        session, auth_session = self._open(transaction, client, jkt, device, asserted, target, code_challenge, rule, now_s)
+        return self._prompt(transaction, posted, session, auth_session, _standing(session), now_s)
+
+    def _open(
+        self,
+        transaction: Transaction,
+        client: Client,
+        jkt: str | None,
+        device: str,
+        asserted: bool,
+        target: tuple[str, str],
+        code_challenge: str,
+        rule: PolicyRule,
+        now_s: int,
+    ) -> tuple[Session, str]:
+        """A new session and its auth_session. Raises TryLater."""
+        decoy = asserted and self._settings.devices is not None and device not in self._settings.devices
         tries = 0
-        if client.confidential:
+        if asserted:
             transaction.end_waiting_sessions(device, now_s)
             limited = attempts.is_limited(transaction, self._keys, device, now_s)
             if transaction.see_device(UNKNOWN if decoy else device, client.id, now_s).locked or limited:
@@ -118,14 +130,14 @@ class ChallengeEndpoint:
             id=session_id,
             client_id=client.id,
             device=device,
-            asserted=client.confidential,
+            asserted=asserted,
             decoy=decoy,
-            jkt=proof.jkt if proof else None,
-            scope=scope,
-            resource=resource,
+            jkt=jkt,
+            scope=target[1],
+            resource=target[0],
             code_challenge=code_challenge,
             binding_word=binding_words.choose(),
-            challenges=names,
+            challenges=" ".join(rule.challenges),
             step=0,
             tries=tries,
             requests=1,
@@ -137,8 +149,30 @@ class ChallengeEndpoint:
         )
         transaction.add_session(session)
         steps.begin(self._services, transaction, session, now_s)
-        reason = "unknown_device" if decoy else "locked" if session.locked else "none"
-        return self._prompt(transaction, posted, session, auth_session, reason, now_s)
+        return session, auth_session
+
+    def confirm(
+        self, transaction: Transaction, posted: Posted, client: Client, family: Family, rule: PolicyRule, now_s: int
+    ) -> JSONResponse:
+        """FiPA-04, section 6.2: what the token endpoint answers where a family must be confirmed. Raises TryLater."""
+        origin = f"family:{family.id}"  # no code_challenge: the client brings one with its first request here
+        begun = transaction.session_begun_with(origin, family.jkt, client.id, now_s) if family.jkt else None
+        if begun and begun.handle == self._handle(self._first_handle(begun.id, origin)):
+            return self._begin_again(transaction, posted, begun, now_s)
+        device, target = family.device or client.id, (family.resource, family.scope)
+        asserted = family.device is not None
+        session, auth_session = self._open(transaction, client, family.jkt, device, asserted, target, origin, rule, now_s)
+        return self._prompt(transaction, posted, session, auth_session, _standing(session), now_s)
+
+    def _to_web(
+        self, transaction: Transaction, client: Client, fields: Mapping[str, str], proof: Proof | None, now_s: int
+    ) -> RedirectToWeb:
+        """FiPA-04, section 5.2.2.1.1: with a request_uri where there is a code_challenge, and a redirect_uri to come back by."""
+        try:
+            request.web_request(self._settings, client, fields)
+        except InvalidRequestError:
+            return RedirectToWeb()
+        return RedirectToWeb(**request.push(self._services, transaction, client, request.bind(fields, proof), now_s))
 
     def _begin_again(self, transaction: Transaction, posted: Posted, session: Session, now_s: int) -> JSONResponse:
         """The first request once more, or overtaken by its own repetition: nothing ends by it, and nothing begins."""
@@ -148,23 +182,11 @@ class ChallengeEndpoint:
         handle = self._handle(auth_session)
         if session.handle != handle or not transaction.turn_session(session.id, handle, None, expires):
             raise InvalidSession()  # it has gone on since
-        reason = "unknown_device" if session.decoy else "locked" if session.locked else "none"
-        return self._prompt(transaction, posted, session, auth_session, reason, now_s)
+        return self._prompt(transaction, posted, session, auth_session, _standing(session), now_s)
 
     def _first_handle(self, session: str, code_challenge: str) -> str:
         # A function of its session, so that a first request that is said again hears the same one.
         return urlsafe_b64encode(self._keys.keyed_hash("first auth_session", session, code_challenge)).rstrip(b"=").decode()
-
-    def _target(self, fields: Mapping[str, str]) -> tuple[str, str]:
-        """(resource, scope), both known and fitting each other (RFC 8707, section 2; RFC 6749, section 3.3)."""
-        resources = {entry.uri: entry.scopes for entry in self._settings.resources}
-        resource = fields.get("resource", next(iter(resources)) if len(resources) == 1 else "")
-        if resource not in resources:
-            raise InvalidTarget("The resource is missing or unknown.")
-        asked = sorted(set(fields.get("scope", "").split(" ")) - {""})
-        if not asked or not set(asked) <= set(resources[resource]):
-            raise InvalidScopeError("The scope is missing or not one of this resource.")
-        return resource, " ".join(asked)
 
     # A follow-up
 
@@ -191,8 +213,9 @@ class ChallengeEndpoint:
         if superseded and answers:
             raise InvalidSession()
         _refuse_refused(session)
+        self._take_code_challenge(transaction, session, fields)
         auth_session = self._turn(transaction, session, superseded, now_s)
-        session = steps.again(transaction, session)
+        session = self._step_up(transaction, steps.again(transaction, session), fields, now_s)
         reason = "none"
         if session.asking is not None:
             if answers:
@@ -204,6 +227,30 @@ class ChallengeEndpoint:
             return self._code(transaction, posted, session, auth_session, now_s)
         to_all = "wrong_answer" if answers and reason != "none" else "none"
         return self._prompt(transaction, posted, session, auth_session, reason, now_s, to_all)
+
+    def _take_code_challenge(self, transaction: Transaction, session: Session, fields: Mapping[str, str]) -> None:
+        """A session that is satisfied, or began at the token endpoint, gives codes for the verifier that its client has now."""
+        changed = fields.get("code_challenge", session.code_challenge) != session.code_challenge
+        if changed or not request.is_code_challenge(session.code_challenge):
+            transaction.set_code_challenge(session.id, request.code_challenge(fields))
+
+    def _step_up(self, transaction: Transaction, session: Session, fields: Mapping[str, str], now_s: int) -> Session:
+        """RFC 9470, section 5: more is asked of a satisfied session where acr_values or max_age want more than it gave."""
+        max_age_s = request.max_age(fields)
+        if session.asking is not None or not ("acr_values" in fields or max_age_s is not None):
+            return session
+        wanted = fields.get("acr_values", session.acr or "")
+        rule = policy.choose(self._settings.policy, session.scope, session.device, wanted)
+        if rule is None or rule.by_web == "required":
+            return session
+        stale = max_age_s is not None and now_s - (session.auth_time or 0) > max_age_s
+        names = " ".join(rule.challenges)
+        if not stale and names == session.challenges:
+            return session
+        transaction.step_up(session.id, names, rule.acr)
+        session = steps.again(transaction, session)
+        steps.begin(self._services, transaction, session, now_s)
+        return session
 
     def _turn(self, transaction: Transaction, session: Session, superseded: bool, now_s: int) -> str:
         """The next auth_session. The one before it stays good for one question where a DPoP key guards it, and once only."""
@@ -267,6 +314,8 @@ class ChallengeEndpoint:
                 jkt=session.jkt,
                 code_challenge=session.code_challenge,
                 expires=now_s + self._settings.code_ttl_s,
+                acr=session.acr,
+                auth_time=session.auth_time,
             )
         )
         self._log(posted, session, "code")
@@ -293,26 +342,28 @@ class ChallengeEndpoint:
         return self._keys.keyed_hash("auth_session", auth_session)
 
 
+def first_party(services: Services, posted: Posted) -> Client | None:
+    """Who asks; None where the request names nobody. Raises OAuth2Error: not on the list, or it did not prove it."""
+    try:
+        client = services.clients.authenticate(posted.fields, posted.authorization)
+    except UnknownClient:
+        client = None
+    else:
+        if client is None or client.first_party:
+            return client
+    raise UnauthorizedClientError("Only first-party clients on the list of this server.")  # FiPA-04, section 5
+
+
+def _standing(session: Session) -> str:
+    return "unknown_device" if session.decoy else "locked" if session.locked else "none"
+
+
 def _refuse_refused(session: Session) -> None:
     if session.refused:
         raise AccessDeniedError("A person refused it.")
 
 
-def _check_response_type(fields: Mapping[str, str]) -> None:
-    if fields["response_type"] != "code":
-        raise UnsupportedResponseType()
-
-
-def _code_challenge(fields: Mapping[str, str]) -> str:
-    # RFC 7636, section 4.3: without a method it would be "plain", and that is not offered.
-    if fields.get("code_challenge_method") != "S256":
-        raise InvalidRequestError("code_challenge_method must be S256.")
-    if not _CODE_CHALLENGE.fullmatch(fields.get("code_challenge", "")):
-        raise InvalidRequestError("code_challenge must be the S256 of a verifier: 43 characters.")
-    return fields["code_challenge"]
-
-
-def _device(fields: Mapping[str, str], client: Client) -> str:
+def of_device(fields: Mapping[str, str], client: Client) -> str:
     """The device in the AS's words. What a public client claims stands under that client's name: nobody vouches for it."""
     device = fields.get("device_id")
     if device is not None and not _DEVICE.fullmatch(device):
@@ -326,8 +377,11 @@ def _device(fields: Mapping[str, str], client: Client) -> str:
 
 def _check_repetitions(fields: Mapping[str, str], session: Session) -> None:
     if "response_type" in fields:
-        _check_response_type(fields)
-    same = all(fields.get(name, getattr(session, name)) == getattr(session, name) for name in _REPEATABLE)
+        request.check_response_type(fields)
+    same = fields.get("resource", session.resource) == session.resource
+    begun_here = request.is_code_challenge(session.code_challenge)
+    if begun_here and (session.asking is not None or session.jkt is None):
+        same = same and fields.get("code_challenge", session.code_challenge) == session.code_challenge
     if "scope" in fields:
         same = same and set(fields["scope"].split(" ")) - {""} == set(session.scope.split(" "))
     if "device_id" in fields:

@@ -1,4 +1,4 @@
-"""Who asks: the first-party clients on the list of as.toml, and how they prove it.
+"""Who asks: the first-party clients on the list, and how they prove it.
 
 Not for devices: a confidential client asserts those (challenge_endpoint.py).
 """
@@ -13,20 +13,30 @@ from urllib.parse import unquote_plus
 from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError, InvalidRequestError
 
 from host_sim.authorization_server.settings import ClientEntry
+from host_sim.authorization_server.storage import AddedClient, Storage
 
 METHODS = ["client_secret_basic", "none"]
-GRANTS = ["authorization_code", "refresh_token"]
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+GRANTS = ["authorization_code", "refresh_token", DEVICE_CODE]
 
 
 class Client(ClientMixin):
-    """One client of the list, in the words that Authlib's grants ask for."""
+    """One client of the list, in the words that Authlib's grants ask for. `resource`: the one that it serves."""
 
-    def __init__(self, entry: ClientEntry) -> None:
+    def __init__(self, entry: ClientEntry | AddedClient) -> None:
         self.id = entry.id
-        self.first_party = entry.first_party
-        self.dpop_bound_access_tokens = entry.dpop_bound_access_tokens
-        secret = entry.secret_text()
-        self._secret_digest = None if secret is None else hashlib.sha256(secret.encode()).digest()
+        self.name = entry.name or entry.id
+        self.dpop_bound_access_tokens = bool(entry.dpop_bound_access_tokens)
+        self.resource = entry.resource
+        if isinstance(entry, ClientEntry):
+            secret = entry.secret_text()
+            self.first_party = entry.first_party and entry.resource is None
+            self.redirect_uris = entry.redirect_uris
+            self._secret_digest = None if secret is None else digest(secret)
+        else:
+            self.first_party = entry.resource is None
+            self.redirect_uris = entry.redirect_uris.split()
+            self._secret_digest = entry.secret
 
     @property
     def confidential(self) -> bool:
@@ -36,8 +46,7 @@ class Client(ClientMixin):
         return self.id
 
     def check_client_secret(self, client_secret: str) -> bool:
-        digest = hashlib.sha256(client_secret.encode("utf-8", "surrogatepass")).digest()
-        return hmac.compare_digest(digest, self._secret_digest or bytes(32))
+        return hmac.compare_digest(digest(client_secret), self._secret_digest or bytes(32))
 
     def check_grant_type(self, grant_type: str) -> bool:
         return grant_type in GRANTS
@@ -46,17 +55,27 @@ class Client(ClientMixin):
         return scope
 
 
-class Clients:
-    """The list, by id."""
+def digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
-    def __init__(self, entries: list[ClientEntry]) -> None:
+
+class Clients:
+    """The list, by id: as.toml, and what `latchpin as client add` added."""
+
+    def __init__(self, entries: list[ClientEntry], storage: Storage) -> None:
         self._clients = {entry.id: Client(entry) for entry in entries}
+        self._storage = storage
 
     def get(self, client_id: str) -> Client | None:
-        return self._clients.get(client_id)
+        if client_id in self._clients:
+            return self._clients[client_id]
+        with self._storage.transaction() as transaction:
+            added = transaction.added_client(client_id)
+        return Client(added) if added else None
 
     def all(self) -> list[Client]:
-        return list(self._clients.values())
+        with self._storage.transaction() as transaction:
+            return [*self._clients.values(), *(Client(added) for added in transaction.added_clients())]
 
     def authenticate(self, fields: Mapping[str, str], authorization: str | None) -> Client | None:
         """The client behind a request (RFC 6749, section 2.3); None when the request names nobody.

@@ -1,4 +1,4 @@
-"""`latchpin as serve|user add|pin issue|device list|client list|key rotate|key list`.
+"""`latchpin as serve|user add|pin issue|device list|client add|client list|key rotate|key list`.
 
 Not for work: here are only words in and words out, and the life of the process.
 """
@@ -10,13 +10,15 @@ import sys
 import time
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from broker_bridge import configuration
 from broker_bridge.configuration import ConfigurationError
 from host_sim import https_service
 from host_sim.authorization_server import admin, app
 from host_sim.authorization_server.accounts import AccountError
-from host_sim.authorization_server.clients import Clients
 from host_sim.authorization_server.services import Services, open_services
-from host_sim.authorization_server.settings import Settings, load
+from host_sim.authorization_server.settings import ClientEntry, Settings, load
 
 _EPILOG = """\
 A device asks for a PIN and shows two words, such as "amber fox". Then:
@@ -86,8 +88,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser = devices.add_parser(action, help=text, parents=[common])
         parser.add_argument("device", metavar="ID", help="the device, as `latchpin as device list` names it")
     text = "who may ask on a device's behalf"
-    clients = commands.add_parser("client", help=text).add_subparsers(dest="as_action", required=True, metavar="list")
+    clients = commands.add_parser("client", help=text).add_subparsers(dest="as_action", required=True, metavar="add|list")
     clients.add_parser("list", help=text, parents=[common])
+    add = clients.add_parser("add", help="put a client on the list, beside those of as.toml", parents=[common])
+    add.add_argument("id", metavar="ID", help="its client_id")
+    add.add_argument("--name", metavar="TEXT", help="what people read when they let it in (default: its id)")
+    add.add_argument("--secret", action="store_true", help="make a secret for it, printed this once; without one it is public")
+    add.add_argument(
+        "--redirect-uri", metavar="URI", action="append", default=[], help="where its answers may be sent; can be given again"
+    )
+    add.add_argument("--bearer", action="store_true", help="it may have tokens that are not bound to a DPoP key")
+    add.add_argument(
+        "--resource-server-of", metavar="URI", help="it serves this resource of as.toml and may introspect tokens for it"
+    )
 
     keys = commands.add_parser("key", help="the keys that sign access tokens").add_subparsers(
         dest="as_action", required=True, metavar="rotate|list"
@@ -116,12 +129,12 @@ def run(args: argparse.Namespace) -> int:
         settings = load(args.config)
         if args.as_command == "serve":
             return _serve(settings)
-        if args.as_command == "client":
-            return _list_clients(settings)
         services = open_services(settings)
         try:
             if args.as_command == "key":
                 return _rotate_key(services, args.after) if args.as_action == "rotate" else _list_keys(services)
+            if args.as_command == "client":
+                return _add_client(services, args) if args.as_action == "add" else _list_clients(services)
             if args.as_command == "user":
                 return _user(services, args)
             return _issue_pin(services, args) if args.as_command == "pin" else _device(services, args)
@@ -256,8 +269,28 @@ def _list_keys(services: Services) -> int:
     return 0
 
 
-def _list_clients(settings: Settings) -> int:
-    for client in Clients(settings.clients).all():
+def _add_client(services: Services, args: argparse.Namespace) -> int:
+    try:
+        entry = ClientEntry(
+            id=args.id,
+            name=args.name,
+            redirect_uris=args.redirect_uri,
+            dpop_bound_access_tokens=not args.bearer,
+        )
+    except ValidationError as error:
+        raise ConfigurationError(configuration.lines("client add", error, [])) from None
+    secret = admin.add_client(services, entry, args.secret, args.resource_server_of)
+    print(f"Client {entry.id} is on the list; the server need not be restarted.")
+    if secret is not None:
+        print(f"Its secret, shown this once: {secret}")
+    return 0
+
+
+def _list_clients(services: Services) -> int:
+    for client in services.clients.all():
+        if client.resource is not None:
+            print(f"{client.id:24}{'confidential':14}serves {client.resource}")
+            continue
         kind = "confidential" if client.confidential else "public"
         tokens = "DPoP tokens only" if client.dpop_bound_access_tokens else "bearer tokens too"
         print(f"{client.id:24}{kind:14}{'first-party' if client.first_party else 'refused (not first-party)':28}{tokens}")

@@ -13,6 +13,14 @@ class InvalidSession(OAuth2Error):
     description = "Start again without auth_session."
 
 
+class InsufficientAuthorization(OAuth2Error):
+    """FiPA-04, section 6.2: too long ago for a renewal; an auth_session comes with it where the challenge endpoint can help."""
+
+    error = "insufficient_authorization"
+    description = "What was proved for these tokens is too old: prove it again."
+    status_code = 403
+
+
 class InvalidTarget(OAuth2Error):
     """RFC 8707, section 2."""
 
@@ -36,7 +44,7 @@ class UnsupportedGrantType(OAuth2Error):
     """RFC 6749, section 5.2, without the reflected value of Authlib's own."""
 
     error = "unsupported_grant_type"
-    description = "This server knows authorization_code and refresh_token."
+    description = "This server knows authorization_code, refresh_token and the device code grant."
 
 
 class UnsupportedResponseType(OAuth2Error):
@@ -44,6 +52,33 @@ class UnsupportedResponseType(OAuth2Error):
 
     error = "unsupported_response_type"
     description = "response_type must be code."
+
+
+class RequestNotSupported(OAuth2Error):
+    """OpenID Connect Core 1.0, section 3.1.2.6; RFC 9101, section 6.3."""
+
+    error = "request_not_supported"
+    description = "Push the request instead (RFC 9126)."
+
+
+class InteractionNeeded(OAuth2Error):
+    """OpenID Connect Core 1.0, section 3.1.2.6: the client wants no page, and without one it cannot be."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__()
+        self.error = error
+
+
+class RedirectToWeb(OAuth2Error):
+    """FiPA-04, section 5.2.2.1; with where to go on, if the client can come back from there."""
+
+    error = "redirect_to_web"
+    description = "Policy wants a browser for this: start an authorization code flow there."
+    status_code = 403
+
+    def __init__(self, **members: object) -> None:
+        super().__init__()
+        self.members = members
 
 
 class TooLarge(OAuth2Error):

@@ -21,6 +21,7 @@ from host_sim.authorization_server.errors import InvalidTarget
 from host_sim.authorization_server.forms import Posted
 from host_sim.authorization_server.responses import answer, refusal
 from host_sim.authorization_server.services import Services
+from host_sim.authorization_server.settings import PolicyRule
 from host_sim.authorization_server.storage import Family, RefreshToken, Transaction
 
 
@@ -52,6 +53,7 @@ class CoreRequest(OAuth2Request):
         self.transaction = transaction
         self.now_s = now_s
         self.error: str | None = None
+        self.confirm: tuple[Family, PolicyRule] | None = None  # what must be proved again before it is renewed
 
     @property
     def args(self) -> dict[str, str]:
@@ -148,6 +150,10 @@ class _Tokens:
             claims["device_id"] = family.device
         if family.jkt is not None:
             claims["cnf"] = {"jkt": family.jkt}
+        if family.acr is not None:
+            claims["acr"] = family.acr
+        if family.auth_time is not None:
+            claims["auth_time"] = family.auth_time
         key = self._services.keys.signing_keys.signing(now_s)
         return {
             "token_type": "Bearer" if family.jkt is None else "DPoP",

@@ -138,12 +138,18 @@ def settle(transaction: Transaction, session: Session, now_s: int) -> str:
         return session.account or session.device
     if session.account is None:
         return device.owner or device.device
-    if device.owner is None:
-        transaction.set_owner(device.device, session.account)
-        audit(transaction, session.account, "paired", device.device, now_s)
-    elif device.owner != session.account:
-        raise AccessDeniedError("The device belongs to somebody else: its owner unpairs it first.")
+    take(transaction, device.device, session.account, now_s)
     return session.account
+
+
+def take(transaction: Transaction, device: str, account: str, now_s: int) -> None:
+    """The asserted device is this account's from now on. Raises AccessDeniedError: it is somebody else's."""
+    known = transaction.device(device)
+    if known is None or known.owner is None:
+        transaction.set_owner(device, account)
+        audit(transaction, account, "paired", device, now_s)
+    elif known.owner != account:
+        raise AccessDeniedError("The device belongs to somebody else: its owner unpairs it first.")
 
 
 # What is owned. Each raises AdminError, not_yours, for a device that is not this account's.
@@ -306,6 +312,7 @@ def _end(transaction: Transaction, device: str, now_s: int) -> None:
     transaction.end_sessions(device, now_s)  # a satisfied one would give a fresh code
     transaction.void_pin(pin.in_advance(device))
     transaction.revoke_device(device, now_s)
+    transaction.end_waiting_device_grants(device, now_s)
 
 
 def _words(text: str) -> str | None:

@@ -17,9 +17,10 @@ def answer(status: int, body: Any) -> JSONResponse:
 
 def refusal(error: OAuth2Error) -> JSONResponse:
     """RFC 6749, section 5.2. Authlib checks the characters of a description when the error is made."""
-    body = {"error": error.error}
+    body: dict[str, Any] = {"error": error.error}
     if error.description:
         body["error_description"] = error.description
+    body |= getattr(error, "members", {})
     response = answer(error.status_code, body)
     if error.status_code == 401:
         response.headers["WWW-Authenticate"] = REALM

@@ -10,13 +10,12 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 from authlib.oauth2.rfc7009 import RevocationEndpoint
-from joserfc import jwt
-from joserfc.errors import JoseError
 from starlette.responses import JSONResponse
 
 from broker_bridge import logs
 from host_sim.authorization_server.clients import METHODS, Client
 from host_sim.authorization_server.forms import Posted
+from host_sim.authorization_server.introspection import family_of
 from host_sim.authorization_server.oauth_core import Core, CoreRequest
 from host_sim.authorization_server.storage import Family
 
@@ -62,8 +61,5 @@ class _Endpoint(RevocationEndpoint):
         token = request.transaction.refresh_token(self.server.refresh_digest(text))
         if token is not None:
             return request.transaction.family(token.family)
-        try:
-            claims = jwt.decode(text, self.server.keys.signing_keys.verifying(request.now_s), algorithms=["ES256"]).claims
-        except (JoseError, ValueError, TypeError, KeyError, RecursionError):
-            return None
-        return request.transaction.family(str(claims.get("jti", "")).partition(".")[0])
+        found = family_of(self.server.services, request.transaction, text)
+        return found[0] if found else None

@@ -38,4 +38,4 @@ def open_services(settings: Settings) -> Services:
     keys = Keys(settings.state)
     storage = Storage(settings.state / "state.sqlite")
     nonces = Nonces(keys, settings.dpop_nonce_ttl_s)
-    return Services(settings, keys, storage, Clients(settings.clients), nonces, Accounts(storage, _epoch_s))
+    return Services(settings, keys, storage, Clients(settings.clients, storage), nonces, Accounts(storage, _epoch_s))

@@ -4,12 +4,13 @@ Not for keys or secrets that the AS makes itself: those are in keys.py.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from broker_bridge import configuration
 from broker_bridge.configuration import HttpsUrl, PathOf, Scope, SecretFile, Section, TlsService, Visible
@@ -35,14 +36,35 @@ scopes = ["led:read", "led:write"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
+DisplayName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _redirect_uri(text: str) -> str:
+    parts = urlsplit(text)
+    loopback = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+    private = "." in parts.scheme and not parts.netloc  # RFC 8252, section 7.1
+    web = parts.scheme == "https" and bool(parts.hostname)
+    if not (web or loopback or private) or "#" in text or "@" in parts.netloc or not text.isascii() or not text.isprintable():
+        raise ValueError("must be https, http on loopback, or an app's own scheme such as com.example.app:/done; no fragment")
+    if re.search(r"[\s\"'<>\\\\^`{|}]", text):
+        raise ValueError("has a character that is none of a URI")
+    return text
+
+
+RedirectUri = Annotated[str, AfterValidator(_redirect_uri)]
+
+
 class ClientEntry(Section):
     """One client of the list. With a secret it is confidential, and what it asserts as `device_id` is believed."""
 
     id: Name
+    name: DisplayName | None = None  # what a person reads
     secret: SecretStr | None = None
     secret_file: SecretFile | None = None
     first_party: bool = True
     dpop_bound_access_tokens: bool = True  # RFC 9449, section 5.2
+    redirect_uris: list[RedirectUri] = Field(default_factory=list)
+    resource: HttpsUrl | None = None  # it serves this resource, and may ask whether tokens for it are good (RFC 7662)
 
     def secret_text(self) -> str | None:
         secret = self.secret_of("secret")
@@ -55,6 +77,8 @@ class ClientEntry(Section):
         text = self.secret_text()
         if text is not None and len(text) < 16:
             raise ValueError("the secret is shorter than 16 characters; make one at random, 32 or longer")
+        if self.resource is not None and text is None:
+            raise ValueError("resource: whoever asks about tokens must have a secret")
         return self
 
 
@@ -100,17 +124,28 @@ class PolicyRule(Section):
     """Which challenges a request must pass, in order; the first rule that fits decides, and what is left out fits all.
 
     device: shell pattern of device ids. acr: what passing them is worth, and what a request's acr_values ask for (RFC 9470).
+    web: whether signing in at a browser does as well; left out, it does where the challenges are the word of somebody who is
+    signed in. max_age_s: how old that may be when tokens are renewed.
     """
 
     scope: Scope | None = None
     device: str = "*"
     acr: Visible | None = None
-    challenges: list[str] = Field(min_length=1)
+    challenges: list[str] = Field(default_factory=list)
+    web: Literal["allowed", "required", "refused"] | None = None
+    max_age_s: int | None = Field(default=None, ge=1)
+
+    @property
+    def by_web(self) -> Literal["allowed", "required", "refused"]:
+        word = set(self.challenges) <= {"pin", "pairing_code"}
+        return self.web or ("allowed" if word else "refused")
 
     @model_validator(mode="after")
     def _known(self) -> "PolicyRule":
         if not set(self.challenges) <= set(challenges.ALL):
             raise ValueError("challenges: knows " + ", ".join(sorted(challenges.ALL)))
+        if bool(self.challenges) == (self.web == "required"):
+            raise ValueError('needs challenges, or web = "required" instead of them')
         return self
 
 
@@ -126,6 +161,7 @@ class Settings(TlsService):
     session_ttl_s: int = Field(600, ge=1, le=3600)
     pin_ttl_s: int = Field(600, ge=1, le=3600)
     pin_in_advance_ttl_s: int = Field(86400, ge=1, le=30 * 86400)
+    device_code_ttl_s: int = Field(600, ge=1, le=3600)
     code_ttl_s: int = Field(60, ge=1, le=600)  # RFC 6749, section 4.1.2: at most ten minutes
     access_token_ttl_s: int = Field(300, ge=1, le=3600)
     refresh_token_ttl_s: int = Field(30 * 86400, ge=1)
@@ -166,6 +202,8 @@ class Settings(TlsService):
         ):
             if len(set(keys)) != len(keys):
                 raise ValueError(f"{name}: the same one stands there twice")
+        if unknown := {entry.resource for entry in self.clients} - {entry.uri for entry in self.resources} - {None}:
+            raise ValueError(f"clients: resource: {len(unknown)} of them are not among [[resources]]")
         return self
 
 

@@ -77,7 +77,7 @@ def answer(services: Services, transaction: Transaction, session: Session, given
 
 
 def _pass(services: Services, transaction: Transaction, session: Session, account: str | None, now_s: int) -> None:
-    transaction.pass_step(session.id, account, now_s + services.settings.session_ttl_s)
+    transaction.pass_step(session.id, account, now_s, now_s + services.settings.session_ttl_s)
     session = again(transaction, session)
     if session.asking is None:
         attempts.end_row(transaction, services.keys, session, session.account)

@@ -1,4 +1,4 @@
-"""POST /token: authorization_code with PKCE, and refresh_token with rotation, on Authlib's grants.
+"""POST /token: authorization_code with PKCE, refresh_token with rotation, on Authlib's grants; device codes: device_grant.py.
 
 Not for the challenge: a code arrives here with everything it was bound to.
 """
@@ -16,9 +16,11 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from starlette.responses import JSONResponse
 
 from broker_bridge import logs
-from host_sim.authorization_server import dpop
-from host_sim.authorization_server.clients import METHODS, Client
-from host_sim.authorization_server.errors import InvalidDpopProof, UnsupportedGrantType
+from host_sim.authorization_server import dpop, policy
+from host_sim.authorization_server.challenge_endpoint import ChallengeEndpoint
+from host_sim.authorization_server.clients import GRANTS, METHODS, Client
+from host_sim.authorization_server.device_grant import DeviceCodeGrant
+from host_sim.authorization_server.errors import InsufficientAuthorization, InvalidDpopProof, UnsupportedGrantType
 from host_sim.authorization_server.forms import Posted
 from host_sim.authorization_server.oauth_core import Core, CoreRequest, Granted
 from host_sim.authorization_server.responses import refusal
@@ -26,12 +28,14 @@ from host_sim.authorization_server.storage import Code, Family, RefreshToken
 
 
 class TokenEndpoint:
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, challenges: ChallengeEndpoint) -> None:
         self._core = core
+        self._challenges = challenges
         self._services = core.services
         self._url = core.settings.endpoint("token")
         core.register_grant(_CodeGrant, [_S256(required=True)])
         core.register_grant(_RefreshGrant)
+        core.register_grant(DeviceCodeGrant)
 
     def answer(self, posted: Posted) -> JSONResponse:
         """The reply to one request, durable before it is returned."""
@@ -46,13 +50,18 @@ class TokenEndpoint:
             try:
                 if proof:
                     dpop.accept(proof, self._services.nonces, self._services.keys, transaction, now_s)
-                if posted.fields.get("grant_type") not in (_CodeGrant.GRANT_TYPE, _RefreshGrant.GRANT_TYPE):
+                if posted.fields.get("grant_type") not in GRANTS:
                     raise (
                         UnsupportedGrantType() if "grant_type" in posted.fields else InvalidRequestError("grant_type is missing.")
                     )
             except OAuth2Error as error:
                 return self._refuse(error, posted)
             response: Any = self._core.create_token_response(request)
+            if request.confirm and request.confirm[1].challenges:
+                try:
+                    response = self._challenges.confirm(transaction, posted, request.client, *request.confirm, now_s)
+                except OAuth2Error as error:
+                    return self._refuse(error, posted)
         self._log(request)
         return response
 
@@ -97,10 +106,10 @@ class _CodeGrant(AuthorizationCodeGrant):
         return found
 
     def validate_token_request(self) -> None:
-        if "redirect_uri" in self.request.form:
-            raise InvalidRequestError("This code was not sent to a redirect_uri.")  # FiPA-04, section 6
-        super().validate_token_request()
+        super().validate_token_request()  # RFC 6749, section 4.1.3: the same redirect_uri where there was one
         code: Code = self.request.authorization_code
+        if code.redirect_uri is None and "redirect_uri" in self.request.form:
+            raise InvalidRequestError("This code was not sent to a redirect_uri.")  # FiPA-04, section 6
         if code.jkt is not None:
             dpop.demand(self.request.proof, code.jkt)  # FiPA-04, section 9.5.1
         elif self.request.client.dpop_bound_access_tokens and self.request.proof is None:
@@ -120,6 +129,8 @@ class _CodeGrant(AuthorizationCodeGrant):
             jkt=proof.jkt if proof else None,
             created=now_s,
             expires=now_s,
+            acr=code.acr,
+            auth_time=code.auth_time,
         )
         return Granted(family, secrets.token_urlsafe(32))
 
@@ -168,7 +179,14 @@ class _RefreshGrant(RefreshTokenGrant):
 
     def validate_token_request(self) -> None:
         super().validate_token_request()
-        self.request.check_resource(self.request.refresh_token.family.resource)
+        family: Family = self.request.refresh_token.family
+        self.request.check_resource(family.resource)
+        rules, name = self.server.settings.policy, family.device or family.client_id
+        rule = policy.choose(rules, family.scope, name, family.acr or "")
+        age_s = self.request.now_s - (family.auth_time or family.created)
+        if rule is not None and rule.max_age_s is not None and age_s > rule.max_age_s:
+            self.request.confirm = (family, rule)
+            raise InsufficientAuthorization()
 
     def authenticate_user(self, refresh_token: _Presented) -> Granted:
         granted = Granted(refresh_token.family, self._successor(refresh_token.text), refresh_token.token.digest)

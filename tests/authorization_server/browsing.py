@@ -42,9 +42,9 @@ class _Forms(HTMLParser):
 class Browser:
     """One browser at one AS: `get`, `send` a form of the page that was got last, `sign_in`. Redirects are followed by hand."""
 
-    def __init__(self, server: running.Server) -> None:
+    def __init__(self, server: running.Files) -> None:
         self.server = server
-        self.http = httpx2.Client(verify=server.http_context, base_url=server.issuer.rstrip("/"), timeout=30, trust_env=False)
+        self.http = server.client()
         self.page: httpx2.Response
 
     def get(self, path: str) -> httpx2.Response:

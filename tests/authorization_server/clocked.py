@@ -24,9 +24,12 @@ class Clocked(running.Files):
         super().__init__(folder, 9443, settings)
         self.now_s = now_s
         self.services = replace(open_services(load(self.config, {})), now_s=lambda: self.now_s)
-        self.http = TestClient(
-            app.build(self.services), self.issuer.rstrip("/"), raise_server_exceptions=False, follow_redirects=False
-        )
+        self._app = app.build(self.services)
+        self.http = self.client()
+
+    def client(self) -> TestClient:
+        """One more client, with cookies of its own."""
+        return TestClient(self._app, self.issuer.rstrip("/"), raise_server_exceptions=False, follow_redirects=False)
 
 
 @contextmanager

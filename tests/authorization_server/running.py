@@ -75,6 +75,7 @@ class Files:
         self.config.write_bytes(tomli_w.dumps(table | settings).encode())
 
     http: Any
+    client: Any
 
     @property
     def admin_token(self) -> str:
@@ -118,7 +119,11 @@ class Server(Files):
             self._reader.join(5)
             raise AssertionError("the AS did not start:\n" + "".join(self._log))
         self.http_context = ssl.create_default_context(cafile=str(self.ca))
-        self.http = httpx2.Client(verify=self.http_context, base_url=self.issuer.rstrip("/"), timeout=30, trust_env=False)
+        self.http = self.client()
+
+    def client(self) -> httpx2.Client:
+        """One more verifying client, with cookies of its own."""
+        return httpx2.Client(verify=self.http_context, base_url=self.issuer.rstrip("/"), timeout=30, trust_env=False)
 
     @property
     def log(self) -> str:

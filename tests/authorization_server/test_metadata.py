@@ -21,14 +21,25 @@ WELL_KNOWN = "/.well-known/oauth-authorization-server"
 def test_the_metadata_names_the_issuer_byte_for_byte_and_every_endpoint_below_it(server):
     metadata = server.http.get(WELL_KNOWN).json()
     assert metadata["issuer"] == server.issuer
-    for name in ("authorization", "token", "authorization_challenge", "revocation"):
-        assert metadata[f"{name}_endpoint"].startswith(server.issuer + "/")
-        assert urlsplit(metadata[f"{name}_endpoint"]).scheme == "https"
+    endpoints = {name: url for name, url in metadata.items() if name.endswith("_endpoint")}
+    assert endpoints.keys() == {
+        "authorization_endpoint",
+        "token_endpoint",
+        "authorization_challenge_endpoint",
+        "device_authorization_endpoint",
+        "pushed_authorization_request_endpoint",
+        "introspection_endpoint",
+        "revocation_endpoint",
+    }
+    for url in endpoints.values():
+        assert url.startswith(server.issuer + "/") and urlsplit(url).scheme == "https"
     assert metadata["code_challenge_methods_supported"] == ["S256"]
     assert metadata["dpop_signing_alg_values_supported"] == ["ES256"]
     assert metadata["response_types_supported"] == ["code"]
-    assert metadata["grant_types_supported"] == ["authorization_code", "refresh_token"]
-    assert "authorization_response_iss_parameter_supported" not in metadata
+    device_code = "urn:ietf:params:oauth:grant-type:device_code"
+    assert metadata["grant_types_supported"] == ["authorization_code", "refresh_token", device_code]
+    assert metadata["authorization_response_iss_parameter_supported"] is True
+    assert metadata["introspection_endpoint_auth_methods_supported"] == ["client_secret_basic"]
 
 
 @proves("RFC8414-3-a")
@@ -49,12 +60,13 @@ def test_the_jwk_set_has_no_private_part(server):
 
 @proves("RFC6749-4.1.2.1-a")
 def test_the_authorization_endpoint_tells_the_person_and_redirects_nobody(server):
-    query = {"response_type": "code", "client_id": running.APP, "redirect_uri": "https://attacker.example/", "state": "<script>"}
+    query = {"response_type": "code", "client_id": running.APP, "redirect_uri": "https://attacker.example/"}
+    query["state"] = "<script>alert"
     response = server.http.get("/authorize", params=query)
     assert response.status_code == 400
     assert "location" not in response.headers
-    assert "no login page" in response.text
-    assert "<script>" not in response.text
+    assert "not registered" in response.text
+    assert "<script>alert" not in response.text and "attacker" not in response.text
 
 
 @proves("FIPA-4.1-a")

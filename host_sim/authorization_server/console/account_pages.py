@@ -46,7 +46,7 @@ def routes(under: str) -> list[BaseRoute]:
 
 def _ask(request: Request) -> Response:
     back = request.query_params.get("next")
-    if sign_in.signed_in(request):
+    if sign_in.signed_in(request) and "again" not in request.query_params:
         return sign_in.redirect(request, back)
     return _form(request, back or "")
 

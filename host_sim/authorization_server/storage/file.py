@@ -17,13 +17,14 @@ from host_sim.authorization_server.storage.pairing import Pairing
 from host_sim.authorization_server.storage.people import AUDIT_S, People
 from host_sim.authorization_server.storage.proving import DAY_S, MAX_FAILURES_IN_A_ROW, Proving
 from host_sim.authorization_server.storage.schema import MIGRATIONS
+from host_sim.authorization_server.storage.web import Web
 
 _PRUNE_EVERY_S = 30
 
 Result = TypeVar("Result")
 
 
-class Transaction(Pairing, Proving, Grants, People):
+class Transaction(Pairing, Proving, Grants, People, Web):
     """What can be read and written while one transaction is open. Times are epoch seconds."""
 
     def prune(self, now: int) -> None:
@@ -37,6 +38,8 @@ class Transaction(Pairing, Proving, Grants, People):
         self._execute("DELETE FROM codes WHERE expires <= ?", (now - MEMORY_S,))
         self._execute("DELETE FROM refresh_tokens WHERE expires <= ?", (now,))
         self._execute("DELETE FROM families WHERE expires <= ?", (now,))
+        self._execute("DELETE FROM pushed_requests WHERE expires <= ?", (now,))
+        self._execute("DELETE FROM device_grants WHERE expires <= ?", (now - MEMORY_S,))  # until then it is "expired"
         self._execute("DELETE FROM sign_ins WHERE expires <= ?", (now,))
         self._execute("DELETE FROM limited WHERE expires <= ?", (now,))
         self._execute("DELETE FROM transfers WHERE expires <= ?", (now,))

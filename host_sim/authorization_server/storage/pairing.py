@@ -100,12 +100,19 @@ class Pairing(Tables):
         """A person said no: its device is told so when it asks next."""
         self._execute("UPDATE sessions SET refused = 1 WHERE id = ?", (session,))
 
-    def pass_step(self, session: str, account: str | None, expires: int) -> None:
+    def pass_step(self, session: str, account: str | None, now: int, expires: int) -> None:
         """On to the next challenge. account: who is known from now on, if the session did not know before."""
         self._execute(
-            "UPDATE sessions SET step = step + 1, account = COALESCE(account, ?), expires = ? WHERE id = ?",
-            (account, expires, session),
+            "UPDATE sessions SET step = step + 1, account = COALESCE(account, ?), auth_time = ?, expires = ? WHERE id = ?",
+            (account, now, expires, session),
         )
+
+    def step_up(self, session: str, challenges: str, acr: str | None) -> None:
+        """A satisfied session has these challenges before it from now on (RFC 9470)."""
+        self._execute("UPDATE sessions SET challenges = ?, acr = ?, step = 0 WHERE id = ?", (challenges, acr, session))
+
+    def set_code_challenge(self, session: str, code_challenge: str) -> None:
+        self._execute("UPDATE sessions SET code_challenge = ? WHERE id = ?", (code_challenge, session))
 
     def prolong(self, session: str, expires: int) -> None:
         self._execute("UPDATE sessions SET expires = MAX(expires, ?) WHERE id = ?", (expires, session))

@@ -34,6 +34,7 @@ class Session:
     acr: str | None = None  # what passing it is worth (RFC 9470)
     claimed: str | None = None  # whose account it says it is; nothing is proved by that
     refused: bool = False  # by a person
+    auth_time: int | None = None  # when its last challenge was passed
 
     @property
     def asking(self) -> str | None:
@@ -71,14 +72,17 @@ class Code:
     used: int | None = None
     family: str | None = None
     revoked: int | None = None
+    redirect_uri: str | None = None  # where it was sent; None where it never went through a browser
+    acr: str | None = None
+    auth_time: int | None = None
 
     code_challenge_method = "S256"
 
     def get_scope(self) -> str:
         return self.scope
 
-    def get_redirect_uri(self) -> None:
-        return None
+    def get_redirect_uri(self) -> str | None:
+        return self.redirect_uri
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ class Family:
     created: int
     expires: int
     revoked: int | None = None
+    acr: str | None = None  # what was passed for it, and when (RFC 9470)
+    auth_time: int | None = None
 
 
 @dataclass(frozen=True)
@@ -163,3 +169,49 @@ class Entry:
     action: str
     subject: str
     concerns: str | None
+
+
+@dataclass(frozen=True)
+class AddedClient:
+    """A client beside those of as.toml. `secret`: SHA-256 of it, where it has one."""
+
+    id: str
+    name: str | None
+    secret: bytes | None = field(repr=False)
+    redirect_uris: str  # separated by spaces
+    dpop_bound_access_tokens: bool
+    resource: str | None
+    created: int
+
+
+@dataclass(frozen=True)
+class PushedRequest:
+    """A pushed authorization request. `digest` is the keyed hash of its request_uri, `fields` a JSON object."""
+
+    digest: bytes
+    client_id: str
+    fields: str = field(repr=False)
+    expires: int
+
+
+@dataclass(frozen=True)
+class DeviceGrant:
+    """A device that waits for its user code to be entered. `digest` and `user_code` are keyed hashes."""
+
+    digest: bytes
+    user_code: bytes
+    client_id: str
+    device: str
+    asserted: bool
+    jkt: str | None
+    scope: str
+    resource: str
+    acr: str | None
+    created: int
+    expires: int
+    interval_s: int
+    not_before: int = 0  # a poll that comes sooner comes too soon
+    approved: bool | None = None
+    account: str | None = None
+    auth_time: int | None = None
+    family: str | None = None

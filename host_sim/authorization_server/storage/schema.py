@@ -90,4 +90,32 @@ MIGRATIONS = (
     DROP INDEX asserted_sessions;
     CREATE INDEX asserted_sessions ON sessions (device, expires) WHERE asserted = 1
     """,
+    """
+    ALTER TABLE sessions ADD COLUMN auth_time INTEGER;
+    ALTER TABLE codes ADD COLUMN redirect_uri TEXT;
+    ALTER TABLE codes ADD COLUMN acr TEXT;
+    ALTER TABLE codes ADD COLUMN auth_time INTEGER;
+    ALTER TABLE families ADD COLUMN acr TEXT;
+    ALTER TABLE families ADD COLUMN auth_time INTEGER;
+    CREATE TABLE added_clients (
+        id TEXT PRIMARY KEY, name TEXT, secret BLOB, redirect_uris TEXT NOT NULL, dpop_bound_access_tokens INTEGER NOT NULL,
+        resource TEXT, created INTEGER NOT NULL
+    );
+    CREATE TABLE pushed_requests (
+        digest BLOB PRIMARY KEY, client_id TEXT NOT NULL, fields TEXT NOT NULL, expires INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX pushed_requests_by_client ON pushed_requests (client_id, expires);
+    CREATE TABLE consents (
+        account TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE, client_id TEXT NOT NULL, resource TEXT NOT NULL,
+        scope TEXT NOT NULL, given INTEGER NOT NULL, PRIMARY KEY (account, client_id, resource, scope)
+    ) WITHOUT ROWID;
+    CREATE TABLE device_grants (
+        digest BLOB PRIMARY KEY, user_code BLOB NOT NULL UNIQUE, client_id TEXT NOT NULL, device TEXT NOT NULL,
+        asserted INTEGER NOT NULL, jkt TEXT, scope TEXT NOT NULL, resource TEXT NOT NULL, acr TEXT, created INTEGER NOT NULL,
+        expires INTEGER NOT NULL, interval_s INTEGER NOT NULL, not_before INTEGER NOT NULL, approved INTEGER, account TEXT,
+        auth_time INTEGER, family TEXT
+    );
+    CREATE INDEX device_grants_by_client ON device_grants (client_id, expires) WHERE approved IS NULL;
+    CREATE INDEX device_grants_by_device ON device_grants (device) WHERE approved IS NULL AND asserted = 1
+    """,
 )

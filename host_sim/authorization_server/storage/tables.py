@@ -9,11 +9,14 @@ from typing import Any, TypeVar
 
 from host_sim.authorization_server.storage.rows import (
     Account,
+    AddedClient,
     Code,
     Device,
+    DeviceGrant,
     Entry,
     Family,
     Pin,
+    PushedRequest,
     RefreshToken,
     Session,
     SignIn,
@@ -33,6 +36,9 @@ _TABLES: dict[type, str] = {
     SignIn: "sign_ins",
     Transfer: "transfers",
     Entry: "audit",
+    AddedClient: "added_clients",
+    PushedRequest: "pushed_requests",
+    DeviceGrant: "device_grants",
 }
 
 
