@@ -5,6 +5,7 @@ Not for meaning: what an answer says is translate.py's. A DPoP proof is carried 
 
 import re
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -59,6 +60,7 @@ class AsClient:
         # When to try again is the probe's: by the breaker's own time, which is the wall clock's, at once.
         self._breakers = AsyncCircuitBreakerFactory(SILENT_REQUESTS, float("-inf"), exclude=[(Refused, _answered)])
         self._breakers.add_listener(self._on_breaker)
+        self._breaker: AbstractAsyncContextManager[object] | None = None
         self._origins = {origin(url) for url in (configured.issuer, *configured.other_origins)}
         self.nonce: str | None = None
         self.reachable = False
@@ -103,7 +105,8 @@ class AsClient:
         if self.given_up and not probing:
             raise Refused("try_later", "given_up", PROBE_EVERY_S)
         try:
-            async with await self._breakers.get_breaker("authorization server"):
+            self._breaker = self._breaker or await self._breakers.get_breaker("authorization server")
+            async with self._breaker:
                 fetched = await self._https.fetch(method, url, headers, body, wanted, request_id)
         except Refused as refusal:
             self.reachable = _answered(refusal)

@@ -27,7 +27,7 @@ MAX_BODY = 64 * 1024
 CONNECT_S, TOTAL_S = 4, 8
 CONNECTIONS = 64
 RETRY_S = 10
-RESOLVE_EVERY_S = 30
+RESOLVE_EVERY_S = 15
 
 _environment = threading.Lock()
 
@@ -39,6 +39,15 @@ class Fetched(NamedTuple):
     media_type: str
     body: bytes
     headers: dict[str, str]
+
+
+class _Way(NamedTuple):
+    """How an origin is reached for now: by the client whose connections go to one address; `others` may be tried after it."""
+
+    client: Client
+    host: str
+    others: tuple[str, ...]
+    until_s: float
 
 
 class HttpsClient:
@@ -62,10 +71,11 @@ class HttpsClient:
         self._identity = identity
         self._times = (connect_s, total_s)
         self._addresses: Cache[list[str]] = Cache(time.monotonic, RESOLVE_EVERY_S)
-        self._clients: dict[str, tuple[str, Client]] = {}
+        self._ways: dict[str, _Way] = {}
+        self._clients: dict[tuple[str, str], Client] = {}
 
     async def close(self) -> None:
-        for _, client in self._clients.values():
+        for client in self._clients.values():
             await client.close()
 
     async def fetch(
@@ -83,9 +93,12 @@ class HttpsClient:
 
         Raises Refused: try_later where nothing answers in time, internal where the answer breaks the limits.
         """
-        host, port = urlsplit(url).hostname or "", urlsplit(url).port or 443
-        for address in (addresses := await self._addresses_of(host, port)):
-            request = self._client(host, address).request(method, url).body_bytes(body)
+        origin = url[: url.find("/", len("https://"))] if url.count("/") > 2 else url
+        way = self._ways.get(origin)
+        if way is None or time.monotonic() >= way.until_s:
+            way = self._ways[origin] = await self._way(origin)
+        while True:
+            request = way.client.request(method, url).body_bytes(body)
             try:
                 for name, value in {**headers, **({"X-Request-Id": request_id} if request_id else {})}.items():
                     request = request.header(name, value, is_sensitive=name in ("Authorization", "DPoP"))
@@ -98,18 +111,20 @@ class HttpsClient:
                 why = _why(error) if isinstance(error, exceptions.ConnectError) else "timeout"
                 if why == "connect" or isinstance(error, exceptions.ConnectTimeoutError):
                     # Nothing was sent: the next address may have it.
-                    self._clients.pop(host, None)
-                    if address != addresses[-1]:
+                    if way.others:
+                        way = self._ways[origin] = self._by(way.host, way.others)
                         continue
-                    self._addresses.forget(host)
+                    self._ways.pop(origin, None)
+                    self._addresses.forget(way.host)
                 raise Refused("try_later", why, RETRY_S) from None
             except (exceptions.NetworkError, exceptions.BodyDecodeError):
                 raise Refused("try_later", "connection_lost", RETRY_S) from None
             except exceptions.PyreqwestError:
                 raise Refused("internal", "not_http") from None
-        raise AssertionError("a host has an address")
 
-    async def _addresses_of(self, host: str, port: int) -> list[str]:
+    async def _way(self, origin: str) -> _Way:
+        parts = urlsplit(origin)
+        host, port = parts.hostname or "", parts.port or 443
         try:
             literal = ip_address(host)
         except ValueError:
@@ -117,19 +132,19 @@ class HttpsClient:
                 # An address in one parser (2130706433 is 127.0.0.1 to a browser's), a name in another: neither.
                 raise Refused("internal", "private_address") from None
             addresses = await self._addresses.get(host, lambda: resolved(host, port, self._networks))
-            # The one in use first: a resolver that turns its answers around must not cost a connection.
-            used = self._clients.get(host, ("", None))[0]
-            return [used, *(each for each in addresses if each != used)] if used in addresses else addresses
+            for gone in [known for known in self._clients if known[0] == host and known[1] not in addresses]:
+                del self._clients[gone]
+            # Those in use first: a resolver that turns its answers around must not cost a connection.
+            return self._by(host, tuple(sorted(addresses, key=lambda address: (host, address) not in self._clients)))
         if not allowed(literal, self._networks):
             raise Refused("internal", "private_address")
-        return [host]
+        return self._by(host, (host,))
 
-    def _client(self, host: str, address: str) -> Client:
-        used, client = self._clients.get(host, ("", None))
-        if client is None or used != address:
-            client = self._built(host, address)
-            self._clients[host] = (address, client)
-        return client
+    def _by(self, host: str, addresses: tuple[str, ...]) -> _Way:
+        client = self._clients.get((host, addresses[0]))
+        if client is None:
+            client = self._clients[host, addresses[0]] = self._built(host, addresses[0])
+        return _Way(client, host, addresses[1:], time.monotonic() + RESOLVE_EVERY_S)
 
     def _built(self, host: str, address: str) -> Client:
         builder = ClientBuilder().https_only(True).min_tls_version("TLSv1.2").follow_redirects(False).no_proxy().referer(False)

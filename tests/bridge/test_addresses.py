@@ -87,6 +87,12 @@ def test_of_several_addresses_only_those_allowed_are_tried_one_after_the_other(s
     assert fetched(server, f"{server.origin}/", "127.0.0.0/8") == 204
 
 
+def forget(client: HttpsClient) -> None:
+    """As after RESOLVE_EVERY_S."""
+    client._ways.clear()
+    client._addresses.forget("localhost")
+
+
 def test_a_name_that_leads_elsewhere_a_moment_later_changes_nothing(server: Foreign, monkeypatch: pytest.MonkeyPatch):
     """DNS rebinding: what is connected to is the address that was looked at, for as long as it was looked at."""
     server.says("/", Said(204))
@@ -94,7 +100,7 @@ def test_a_name_that_leads_elsewhere_a_moment_later_changes_nothing(server: Fore
     assert fetched(server, f"{server.origin}/", "127.0.0.1/32", again_after=lambda client: None) == 204
     resolver(monkeypatch, ["127.0.0.1"], ["10.0.0.1"])
     with pytest.raises(Refused, match="private_address"):
-        fetched(server, f"{server.origin}/", "127.0.0.1/32", again_after=lambda client: client._addresses.forget("localhost"))
+        fetched(server, f"{server.origin}/", "127.0.0.1/32", again_after=forget)
 
 
 def test_a_name_without_an_address_is_a_server_that_is_not_there(server: Foreign):
