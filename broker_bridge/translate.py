@@ -288,12 +288,17 @@ def _asked(message: Message, answer: Answer, refusal: oauth_api.Refusal, profile
     auth_session = refusal.auth_session or known
     if auth_session is None or (profile.challenge.begin and auth_session.startswith(BEGIN)):
         raise Refused("internal", "as_without_auth_session")
+    inputs = _inputs(refusal.error, content, profile)
+    ttl_s = _number(content.get(members.ttl), "ttl_s")
+    if not inputs:
+        # A person acts elsewhere: the prompt lapses when the device is to look again.
+        ttl_s = _number(content.get(members.retry_after), "retry_after_s") or answer.retry_after_s or RETRY_S
     fields = {
         "auth_session": auth_session,
-        "inputs": _inputs(refusal.error, content, profile),
+        "inputs": inputs,
         "message": _text(content.get(members.message), "message"),
         "tries_left": _number(content.get(members.tries_left), "tries_left"),
-        "ttl_s": _number(content.get(members.ttl), "ttl_s"),
+        "ttl_s": ttl_s,
         "binding_word": _text(content.get(members.binding_word), "binding_word"),
     }
     return Told(_reply("PROMPT", message, fields))

@@ -157,7 +157,7 @@ class Settings(TlsService):
     policy: list[PolicyRule] = Field(default_factory=lambda: [PolicyRule(challenges=["pin"])])
     username: InputEntry = InputEntry(name="username", label="User name")
     knowledge: list[Annotated[list[InputEntry], Field(min_length=1, max_length=7)]] = Field(default_factory=_voice, min_length=1)
-    devices: list[Name] | None = None  # None: every device that a confidential client asserts may ask
+    devices: frozenset[Name] | None = None  # None: every device that a confidential client asserts may ask
     session_ttl_s: int = Field(600, ge=1, le=3600)
     pin_ttl_s: int = Field(600, ge=1, le=3600)
     pin_in_advance_ttl_s: int = Field(86400, ge=1, le=30 * 86400)

@@ -4,26 +4,29 @@ Not Chromium: test_console_in_chromium.py drives that.
 """
 
 import re
-import time
 from html.parser import HTMLParser
 from typing import Any
 
 import httpx2
 
-from host_sim.authorization_server.accounts import Accounts
-from host_sim.authorization_server.storage import Storage
+from host_sim.authorization_server import admin
+from host_sim.authorization_server.services import open_services
+from host_sim.authorization_server.settings import load
 from tests.authorization_server import running
 
 PASSWORD = "correct horse battery staple"
 
 
-def account(server: running.Server, name: str, password: str = PASSWORD) -> str:
-    """A new account at this server; its name."""
-    storage = Storage(server.state / "state.sqlite")
+def account(server: running.Server, name: str, password: str = PASSWORD, knows: dict[str, str] | None = None) -> str:
+    """A new account at this server, with what it answers to the challenge `knowledge`; its name."""
+    services = open_services(load(server.config, {}))
     try:
-        return Accounts(storage, lambda: int(time.time())).create(name, password).name
+        created = services.accounts.create(name, password).name
+        if knows:
+            admin.enrol_knowledge(services, name, knows)
+        return created
     finally:
-        storage.close()
+        services.storage.close()
 
 
 class _Forms(HTMLParser):

@@ -22,6 +22,7 @@ SECTIONS = {
     "sizes": "sizes",
     "bridge": "sealed_path",
     "as": "authorization_server",
+    "guessing": "guessing",
     "crypto": "crypto",
 }
 

@@ -328,6 +328,14 @@ def test_an_input_that_the_device_could_not_ask_for_is_refused(item: Any, why: s
     assert refusal("CHALLENGE", 403, prompt(inputs=[item]).body).why == why
 
 
+def test_with_nothing_to_type_the_prompt_lapses_when_the_device_is_to_look_again():
+    waits = prompt(inputs=[], message="Approve WDJB-MJHT at https://as.example", retry_after=5).body
+    reply = told("CHALLENGE", 403, waits).message
+    assert (reply["inputs"], reply["ttl_s"]) == ([], 5)
+    assert reply["message"] == "Approve WDJB-MJHT at https://as.example"
+    assert told("CHALLENGE", 403, prompt(inputs=[]).body).message["ttl_s"] == translate.RETRY_S
+
+
 def test_too_many_inputs_are_refused():
     assert refusal("CHALLENGE", 403, prompt(inputs=[PIN_INPUT] * 9).body).why == "as_inputs"
     assert refusal("CHALLENGE", 403, prompt(inputs={"pin": 1}).body).why == "as_inputs"

@@ -3,6 +3,7 @@
 Not the agent: tests/journeys/ has the device itself.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from latchpin.wire.bridge_side import CODES
 from tests.authorization_server import running as servers
+from tests.authorization_server.browsing import account
 from tests.authorization_server.parties import DpopKey, verifier_and_challenge, wrong_pin
 from tests.bridge.driver import Bridge, Device, Place, running, until
 from tests.bridge.foreign import Foreign, Said, foreign
@@ -60,10 +62,11 @@ class Town:
 
 
 @pytest.fixture
-def town(place: Place, broker: Running, tmp_path: Path) -> Iterator[Town]:
+def town(place: Place, broker: Running, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Town]:
+    policy = [{"challenges": getattr(request, "param", ["pin"])}]
     with foreign(tmp_path / "mcp", servers._certificate_authority()) as mcp:
         resources = [{"uri": mcp.resource, "scopes": ["led:read", "led:write"]}]
-        with servers.server(tmp_path / "as", resources=resources, pin_ttl_s=8) as server:
+        with servers.server(tmp_path / "as", resources=resources, pin_ttl_s=8, policy=policy) as server:
             mcp.resource_metadata["authorization_servers"] = [server.issuer]
             (place.folder / "client.secret").write_text(servers.BRIDGE_SECRET)
             config = place.configure(broker, server.issuer, mcp.resource, server.ca, log_level="debug")
@@ -118,6 +121,36 @@ def test_a_wrong_pin_then_the_right_one(town: Town):
     assert error(owner.follow(pin=wrong_pin(pin))) == "wrong_answer"
     assert owner.follow().name == "PROMPT"
     assert owner.follow(pin=pin).name == "CODE"
+
+
+@pytest.mark.parametrize("town", [["pairing_code", "knowledge"]], indirect=True)
+def test_a_code_on_the_screen_and_then_two_rounds_of_questions(town: Town):
+    answers = {"name": "Ada Lovelace", "birth_date": "18151210", "last_four": "1843"}
+    account(town.server, "ada", knows=answers)
+    owner = town.owner()
+    shown = owner.start()
+    assert (shown.name, shown["inputs"], shown["ttl_s"]) == ("PROMPT", [], 5)
+    code = re.findall("[A-Z]{4}-[A-Z]{4}", shown["message"])[0]
+    assert owner.follow()["message"] == shown["message"]
+    assert town.server.admin("approve", user_code=code)["binding_word"] == shown["binding_word"]
+    asked = owner.follow()
+    assert [(item["name"], item["kind"]) for item in asked["inputs"]] == [("username", 1), ("name", 1), ("birth_date", 2)]
+    asked = owner.follow(username="ada", name=answers["name"], birth_date="1815-12-10")
+    assert [item["name"] for item in asked["inputs"]] == ["last_four"]
+    assert error(owner.follow(last_four="0000")) == "wrong_answer"
+    assert [item["name"] for item in owner.follow()["inputs"]] == ["username", "name", "birth_date"]
+    owner.follow(username="ada", name=answers["name"], birth_date=answers["birth_date"])
+    code = owner.follow(last_four=answers["last_four"])
+    assert code.name == "CODE"
+    assert owner.token(code=code["code"], code_verifier=owner.verifier).name == "TOKENS"
+
+
+@pytest.mark.parametrize("town", [["pairing_code"]], indirect=True)
+def test_a_person_who_refuses_denies_the_device(town: Town):
+    owner = town.owner()
+    owner.start()
+    town.server.admin("refuse", device=owner.device.identity.device)
+    assert error(owner.follow()) == "denied"
 
 
 def test_a_pin_that_is_repeated_is_charged_once(town: Town):
