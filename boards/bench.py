@@ -21,7 +21,6 @@ class Result(NamedTuple):
     """One line of the table. made: None where it failed, and `said` is why."""
 
     port: str
-    alias: str
     made: Enrolment | None
     said: str
     seconds: float
@@ -51,7 +50,7 @@ def run(ports: list[str], alias: str, flash_one: FlashOne, say: Say) -> list[Res
             said = str(error).removeprefix(f"{port}: ")
         except _Stop:
             said = "interrupted"
-        return Result(port, name, made, said, time.monotonic() - began_s)
+        return Result(port, made, said, time.monotonic() - began_s)
 
     with ThreadPoolExecutor(len(ports)) as pool:
         futures = [pool.submit(one, port, number) for number, port in enumerate(ports, 1)]
@@ -67,7 +66,7 @@ def run(ports: list[str], alias: str, flash_one: FlashOne, say: Say) -> list[Res
 def table(results: list[Result]) -> str:
     """How it went, a line for each board."""
     rows = [("port", "device", "alias", "seconds", "result")]
-    for port, alias, made, said, seconds in results:
-        rows.append((port, made.device if made else "-", alias or "-", f"{seconds:.0f}", said))
+    for port, made, said, seconds in results:
+        rows.append((port, made.device if made else "-", (made and made.alias) or "-", f"{seconds:.0f}", said))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]) for row in rows)

@@ -19,6 +19,7 @@ class Enrolment(NamedTuple):
     kid: int
     public: bytes
     mqtt_password: str
+    alias: str = ""
 
     def __repr__(self) -> str:
         return f"Enrolment({self.device})"
@@ -58,20 +59,22 @@ def make(board: SerialBoard, device: str | None, bridges: list[tuple[int, str]])
     return Enrolment(words[0], int(words[1]), bytes.fromhex(words[2]), words[3])
 
 
-def enrol(enrolment: Enrolment, registry_file: Path | None, alias: str, replace: bool, say: Callable[[str], None]) -> None:
-    """Into the registry; without one, the line that does it there is said. Raises RegistryError."""
-    device, kid, public, password = enrolment
-    fingerprint = enrolment.fingerprint
+def enrol(made: Enrolment, registry_file: Path | None, alias: str, replace: bool, say: Callable[[str], None]) -> Enrolment:
+    """Into the registry; without one, the line that does it there is said. Gives it back with the alias that it has there: a
+    device that was enrolled before keeps its own. Raises RegistryError."""
+    device, kid, public, password, _ = made
+    fingerprint = made.fingerprint
     if registry_file is None:
         hashed = hash_mqtt_password(password.encode())
         say(f"device {device}, key {kid}: {fingerprint}. Enrol it where the bridge is:")
         say(f"  latchpin device enrol {device} {kid} {public.hex()} '{hashed}'")
-        return
+        return made._replace(alias=alias)
     registry = Registry(registry_file)
     known = registry.get(device)
     if known is not None and known.public_key(kid) == public and not known.revoked:
         say(f"device {device}, key {kid}: {fingerprint}: enrolled before in {registry_file}")
-        return
+        return made._replace(alias=known.alias)
     hashed = hash_mqtt_password(password.encode())
     registry.enrol(device, public, hashed, alias, kid=kid, replace=replace)
     say(f"device {device}, key {kid}: {fingerprint}: enrolled in {registry_file}")
+    return made._replace(alias=alias)

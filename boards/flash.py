@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         made = flash(prepare(args, password), args.port[0], args.alias, say)
         if args.labels is not None:
-            labels.write(args.labels, [(made.device, args.alias, made.fingerprint)])
+            labels.write(args.labels, [made])
             say(f"label: {args.labels}")
     except (BoardError, RegistryError) as error:
         print(f"latchpin flash: {error}", file=sys.stderr)
@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
 def _flash_many(job: Job, ports: list[str], say: Say) -> int:
     results = bench.run(ports, job.args.alias, lambda port, alias, tell: flash(job, port, alias, tell), say)
     say(bench.table(results))
-    made = [(result.made.device, result.alias, result.made.fingerprint) for result in results if result.made]
+    made = [result.made for result in results if result.made]
     if job.args.labels is not None and made:
         labels.write(job.args.labels, made)
         say(f"labels: {job.args.labels}, to print from a browser")
@@ -185,7 +185,8 @@ def flash(job: Job, port: str, alias: str, say: Say) -> Enrolment:
             say("firmware: this one is on the board already")
         else:
             firmware.write(port, job.mcu, job.image, args.erase, say)
-    with SerialBoard(port, patience=6 if job.image else 2) as board:
+    # A chip with USB of its own takes its port away while it starts.
+    with SerialBoard(port, patience=6, wait_s=30) if job.image else SerialBoard(port) as board:
         say(f"connected: {board.check()}")
         if args.update:
             say(f"updating {_what_is_there(board)}")
@@ -198,9 +199,8 @@ def flash(job: Job, port: str, alias: str, say: Say) -> Enrolment:
         say(f"self-test: {_test(board)}")
     if args.update:
         say(f"device {made.device} starts what is new; its key, settings and tokens are as they were")
-    else:
-        enrolment.enrol(made, args.registry, alias, args.replace, say)
-    return made
+        return made
+    return enrolment.enrol(made, args.registry, alias, args.replace, say)
 
 
 def parse_bridge_key(text: str) -> tuple[int, str]:

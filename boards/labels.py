@@ -7,6 +7,7 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
+from boards.enrolment import Enrolment
 from boards.serial_board import BoardError
 
 _PAGE = """\
@@ -24,16 +25,16 @@ _PAGE = """\
 """
 
 
-def write(path: Path, devices: Sequence[tuple[str, str, str]]) -> None:
-    """devices: (id, alias, fingerprint). Raises BoardError: segno is missing, or the file cannot be written."""
+def write(path: Path, devices: Sequence[Enrolment]) -> None:
+    """One label for each. Raises BoardError: segno is missing, or the file cannot be written."""
     try:
         import segno
     except ImportError:
         raise BoardError("--labels wants segno, which is not here: pip install 'latchpin[boards]'") from None
     cells = []
-    for device, alias, fingerprint in devices:
-        code = segno.make(device, micro=False, error="m").svg_inline(scale=1, omitsize=True)
-        texts = [html.escape(text) for text in (alias or device, device, fingerprint)]
+    for made in devices:
+        code = segno.make(made.device, micro=False, error="m").svg_inline(scale=1, omitsize=True)
+        texts = [html.escape(text) for text in (made.alias or made.device, made.device, made.fingerprint)]
         cells.append("<article>{}<div><h1>{}</h1><code>{}</code><code>{}</code></div></article>\n".format(code, *texts))
     try:
         path.write_text(_PAGE + "".join(cells), encoding="utf-8")

@@ -10,6 +10,7 @@ import os
 import signal
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -37,18 +38,24 @@ class NoAnswer(BoardError):
 class SerialBoard:
     """A board at its raw REPL, freshly restarted, until the end of `with`: then it starts its main.py, whatever happened here.
 
-    patience: how often it is asked, about 10 s each time. Raises BoardError, where another program has the port, nobody answers
-    (NoAnswer), the cable comes off.
+    patience: how often it is asked, about 10 s each time; wait_s: for a port that comes back after a reset. Raises BoardError,
+    where another program has the port, nobody answers (NoAnswer), the cable comes off.
     """
 
-    def __init__(self, port: str, patience: int = 2) -> None:
+    def __init__(self, port: str, patience: int = 2, wait_s: int = 0) -> None:
         self.port = port
         self._patience = patience
-        try:
-            # A link in /dev/serial/by-id is followed: mpremote knows a pseudo-terminal by its name only.
-            self._transport = transport_serial.SerialTransport(os.path.realpath(port) if "://" not in port else port, timeout=5)
-        except (TransportError, OSError, ValueError):
-            raise BoardError(f"{port}: {_why_not(port)}") from None
+        until_s = time.monotonic() + wait_s
+        while True:
+            try:
+                # A link as in /dev/serial/by-id is followed: mpremote knows a pseudo-terminal by its name only.
+                path = os.path.realpath(port) if os.path.islink(port) else port
+                self._transport = transport_serial.SerialTransport(path, timeout=5)
+                return
+            except (TransportError, OSError, ValueError):
+                if time.monotonic() >= until_s:
+                    raise BoardError(f"{port}: {_why_not(port)}") from None
+                time.sleep(0.5)
 
     def __enter__(self) -> "SerialBoard":
         for _ in range(self._patience):
@@ -77,7 +84,10 @@ class SerialBoard:
             if error is None:
                 raise self._lost(lost) from None
         if isinstance(error, TransportExecError):
-            raise BoardError(f"{self.port}: the board failed: {_last_line(error)}") from None
+            raise BoardError(
+                f"{self.port}: the board failed: {_last_line(error)}: run the same command again; if it stays so, start anew "
+                "with --firmware FILE --erase"
+            ) from None
         if isinstance(error, TransportError | OSError):
             raise self._lost(error) from None
 

@@ -103,9 +103,13 @@ def test_one_that_fails_is_named_and_the_others_are_ready(boards: list[PtyBoard]
     rows = [line for line in done.stdout.splitlines() if re.search(r"  (ready|no such port: .*)$", line)]
     assert [row.split()[0] for row in rows] == [board.port for board in boards] and "no such port" in rows[1]
     assert (tmp_path / "labels.html").read_text().count("<article>") == 2
+    # Once more, plugged in the other way round: who has an alias keeps it.
     boards[1].plug()
-    done = subprocess.run(command(boards, *options), cwd=ROOT, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(command(boards[::-1], *options), cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0 and done.stdout.count("  ready") == 3 and done.stdout.count("enrolled before") == 2
+    device = identity(boards[0])["device"]
+    assert f"<h1>meter &lt;1&gt;</h1><code>{device}</code>" in (tmp_path / "labels.html").read_text()
+    assert re.search(rf"^{re.escape(boards[0].port)} +{device} +meter <1> ", done.stdout, re.M)
 
 
 def test_ctrl_c_ends_all_of_them_and_leaves_boards_that_work(boards: list[PtyBoard], options: list[str], tmp_path: Path):
@@ -143,12 +147,12 @@ def test_what_cannot_be_for_many_is_refused(tmp_path: Path):
 
 
 def test_the_table_lines_up_and_labels_say_where_they_cannot_be_written(tmp_path: Path):
-    made = Enrolment("lp-7f3k2m", 1, bytes(64), "secret words")
-    shown = table([Result("/dev/ttyUSB0", "kitchen door", made, "ready", 12.3), Result("COM5", "", None, "no answer", 0.4)])
+    made = Enrolment("lp-7f3k2m", 1, bytes(64), "secret words", "kitchen door")
+    shown = table([Result("/dev/ttyUSB0", made, "ready", 12.3), Result("COM5", None, "no answer", 0.4)])
     assert shown.splitlines() == [
         "port          device     alias         seconds  result",
         "/dev/ttyUSB0  lp-7f3k2m  kitchen door  12       ready",
         "COM5          -          -             0        no answer",
     ]
     with pytest.raises(BoardError, match="name another file"):
-        labels.write(tmp_path / "none" / "labels.html", [("lp-7f3k2m", "", made.fingerprint)])
+        labels.write(tmp_path / "none" / "labels.html", [made])

@@ -12,6 +12,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -241,6 +242,17 @@ def test_ctrl_c_leaves_a_board_that_works_and_the_same_command_goes_on(board: Pt
 def test_a_port_that_another_program_holds_is_said_to_be(board: PtyBoard):
     with serial.Serial(os.path.realpath(board.port), exclusive=True), pytest.raises(BoardError, match="another program has it"):
         SerialBoard(board.port)
+
+
+def test_a_port_that_goes_away_while_a_chip_starts_is_waited_for(board: PtyBoard):
+    board.unplug()
+    with pytest.raises(BoardError, match="no such port"):
+        SerialBoard(board.port)
+    later = threading.Timer(1, board.plug)
+    later.start()
+    with SerialBoard(board.port, wait_s=60) as again:
+        assert again.check().startswith("MicroPython")
+    later.join()
 
 
 def test_a_port_without_permission_names_the_group(board: PtyBoard):
