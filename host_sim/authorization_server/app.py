@@ -4,6 +4,7 @@ Not for what the rooms decide.
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broker_bridge import logs
-from host_sim.authorization_server import forms, metadata, openapi
+from host_sim.authorization_server import forms, metadata, metrics, openapi
 from host_sim.authorization_server.admin import AdminEndpoint
 from host_sim.authorization_server.challenge_endpoint import ChallengeEndpoint
 from host_sim.authorization_server.console import account_pages, consent_pages, device_pages, verification_pages
@@ -56,7 +57,7 @@ def build(services: Services) -> ASGIApp:
     handlers = {OAuth2Error: _refused, Refused: on_refused, HTTPException: _http_error, Exception: _failed}
     app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
     app.state.services = services
-    return _EveryResponse(app, services)
+    return _EveryResponse(app, services, {_first_step(under, route.path) for route in routes if isinstance(route, Route)})
 
 
 Handler = Callable[[Request], Response] | Callable[[Request], Awaitable[Response]]
@@ -80,6 +81,7 @@ def _handlers(services: Services) -> Iterator[tuple[Endpoint, Handler]]:
         "openapi": _document(openapi.document(services.settings)),
         "livez": lambda request: answer(200, {"status": "alive"}),
         "readyz": _readyz(services),
+        "metrics": metrics.endpoint,
     }
     for endpoint in TABLE:
         if endpoint.name in posts:
@@ -139,21 +141,31 @@ async def _failed(request: Request, failure: Exception) -> Response:
     return answer(500, {"error": "server_error", "error_description": "The server failed; its log says where."})
 
 
-class _EveryResponse:
-    """A fresh DPoP-Nonce on every response (RFC 9449, section 8.2), and a line in the log for a failure."""
+def _first_step(under: str, path: str) -> str:
+    return path.removeprefix(under).strip("/").partition("/")[0] or "index"
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+
+class _EveryResponse:
+    """A fresh DPoP-Nonce on every response (RFC 9449, section 8.2), what it took, and a line in the log for a failure."""
+
+    def __init__(self, app: ASGIApp, services: Services, endpoints: set[str]) -> None:
         self._app = app
         self._services = services
+        self._endpoints = endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
+        began_s = time.perf_counter()
+        asked = _first_step(self._services.settings.base_path, scope["path"])
+
         async def send_with_nonce(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["DPoP-Nonce"] = self._services.nonces.issue(self._services.now_s())
+                known = asked if asked in self._endpoints else "unknown"
+                self._services.metrics.answered(known, message["status"], time.perf_counter() - began_s)
             await send(message)
 
         try:

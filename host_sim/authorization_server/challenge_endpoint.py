@@ -322,12 +322,14 @@ class ChallengeEndpoint:
         return answer(200, {"authorization_code": code, "auth_session": auth_session})
 
     def _refuse(self, error: OAuth2Error, posted: Posted, client: Client | None) -> JSONResponse:
+        self._services.metrics.outcome("challenge", error.error)
         logs.line(
             "challenge", request=posted.request_id, client=client.id if client else None, outcome="refused", error=error.error
         )
         return refusal(error)
 
     def _log(self, posted: Posted, session: Session, outcome: str) -> None:
+        self._services.metrics.outcome("challenge", outcome)
         logs.line(
             "challenge",
             request=posted.request_id,

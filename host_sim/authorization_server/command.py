@@ -1,4 +1,4 @@
-"""`latchpin as serve|user add|pin issue|device list|client add|client list|key rotate|key list`.
+"""`latchpin as init|serve|user add|pin issue|device list|client add|client list|key rotate|key list`.
 
 Not for work: here are only words in and words out, and the life of the process.
 """
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from broker_bridge import configuration
 from broker_bridge.configuration import ConfigurationError
 from host_sim import https_service
-from host_sim.authorization_server import admin, app
+from host_sim.authorization_server import admin, app, first_start
 from host_sim.authorization_server.accounts import AccountError
 from host_sim.authorization_server.services import Services, open_services
 from host_sim.authorization_server.settings import ClientEntry, Settings, load
@@ -25,7 +25,7 @@ A device asks for a PIN and shows two words, such as "amber fox". Then:
 
   latchpin as pin issue --device lp-7f3k2m --config as.toml
 
-prints the PIN for it, with the same two words. `serve` without a configuration file prints one to start from.
+prints the PIN for it, with the same two words; `init` makes a configuration to start from.
 Every setting can come from the environment: LATCHPIN_AS__LISTEN=127.0.0.1:9443, LATCHPIN_AS__CLIENTS__0__SECRET=...
 """
 
@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("LATCHPIN_AS_CONFIG", "as.toml"),
         help="the configuration (default: $LATCHPIN_AS_CONFIG, or as.toml here)",
     )
-    commands = parser.add_subparsers(dest="as_command", required=True, metavar="serve|user|pin|device|client|key")
+    commands = parser.add_subparsers(dest="as_command", required=True, metavar="init|serve|user|pin|device|client|key")
+    init = commands.add_parser("init", help="make what a new authorization server needs, beside as.toml", parents=[common])
+    init.add_argument("--try-out", action="store_true", help="with a certificate for localhost, to try it out on this computer")
     commands.add_parser("serve", help="start the authorization server", parents=[common], epilog=_EPILOG, formatter_class=raw)
 
     users = commands.add_parser("user", help="people: accounts, and how they prove who they are").add_subparsers(
@@ -126,6 +128,8 @@ def _seconds(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """0 when done; 1 when it cannot be done now; 2 when configuration or words are wrong. stderr names the next step."""
     try:
+        if args.as_command == "init":
+            return _init(Path(args.config), args.try_out)
         settings = load(args.config)
         if args.as_command == "serve":
             return _serve(settings)
@@ -149,6 +153,14 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         print(f"latchpin as: {error.filename or args.config}: {error.strerror}", file=sys.stderr)
         return 2
+
+
+def _init(config: Path, try_out: bool) -> int:
+    left = first_start.prepare(config, try_out)
+    print(f"{config} and what belongs to it are made. Next:")
+    for number, line in enumerate(left, 1):
+        print(f"  {number}. {line}")
+    return 0
 
 
 def _serve(settings: Settings) -> int:

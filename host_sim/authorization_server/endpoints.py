@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from host_sim.authorization_server.clients import GRANTS
 
-Said = Literal["client", "resource server", "admin", "nobody"]
+Said = Literal["client", "resource server", "admin", "metrics", "nobody"]
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,7 @@ TABLE = (
     ),
     Endpoint("livez", "GET", "/livez", "The process answers", answers={200: "Status"}),
     Endpoint("readyz", "GET", "/readyz", "The database answers too", answers={200: "Status", 503: "Status"}),
+    Endpoint("metrics", "GET", "/metrics", "Numbers, for Prometheus", "metrics", answers={200: "Numbers", 401: "Error"}),
 )
 
 _AUTH_SESSION = {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}
@@ -213,6 +214,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "List": {"type": "array", "items": {"type": "object"}},
     "Status": _object({"status": _TEXT}),
     "Page": {"type": "string"},
+    "Numbers": {"type": "string"},
     "Keys": _object(
         {"keys": {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["kty", "kid", "x", "y"]}}}
     ),

@@ -19,6 +19,7 @@ class Keys:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.signing_keys = SigningKeys(state / "signing_keys.json")
         self._pepper = bytes.fromhex(read_or_create(state / "pepper", lambda: secrets.token_hex(32)))
+        self.metrics_token = read_or_create(state / "metrics_token", lambda: secrets.token_urlsafe(32))
         self._admin_token = read_or_create(state / "admin_token", lambda: secrets.token_urlsafe(32))
 
     def keyed_hash(self, purpose: str, *parts: str) -> bytes:

@@ -10,10 +10,12 @@ from host_sim.authorization_server.settings import Settings
 from latchpin import __version__
 
 _WORDS = {200: "Done", 201: "Kept", 303: "To the client, or to sign in", 403: "Not yet", 503: "Not now"}
+_KINDS = {"Page": "text/html", "Numbers": "text/plain"}
 _SECURITY = {
     "client": [{"basic": []}, {}],
     "resource server": [{"basic": []}],
     "admin": [{"admin": []}],
+    "metrics": [{"metrics": []}],
     "nobody": [],
 }
 
@@ -25,12 +27,13 @@ def document(settings: Settings) -> dict[str, Any]:
         paths.setdefault(path(settings, endpoint), {})[endpoint.method.lower()] = _operation(endpoint)
     basic = {"type": "http", "scheme": "basic", "description": "client_secret_basic (RFC 6749, section 2.3.1)"}
     admin = {"type": "http", "scheme": "bearer", "description": "the text of admin_token in the state directory"}
+    metrics = {"type": "http", "scheme": "bearer", "description": "the text of metrics_token there"}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Latchpin's reference authorization server", "version": __version__},
         "servers": [{"url": settings.origin}],
         "paths": paths,
-        "components": {"schemas": SCHEMAS, "securitySchemes": {"basic": basic, "admin": admin}},
+        "components": {"schemas": SCHEMAS, "securitySchemes": {"basic": basic, "admin": admin, "metrics": metrics}},
     }
 
 
@@ -66,6 +69,6 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 def _response(status: int, schema: str) -> dict[str, Any]:
     response: dict[str, Any] = {"description": _WORDS.get(status, "Refused")}
     if schema:
-        kind = "text/html" if schema == "Page" else "application/json"
+        kind = _KINDS.get(schema, "application/json")
         response["content"] = {kind: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return response

@@ -1,16 +1,17 @@
-"""What every room of the AS needs, in one hand: settings, keys, storage, clients, accounts, nonces, and the clock.
+"""What every room of the AS needs, in one hand: settings, keys, storage, clients, accounts, nonces, metrics, and the clock.
 
 Not for decisions.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from host_sim.authorization_server.accounts import Accounts
 from host_sim.authorization_server.clients import Clients
 from host_sim.authorization_server.dpop import Nonces
 from host_sim.authorization_server.keys import Keys
+from host_sim.authorization_server.metrics import Metrics
 from host_sim.authorization_server.settings import Settings
 from host_sim.authorization_server.storage import Storage
 
@@ -27,6 +28,7 @@ class Services:
     clients: Clients
     nonces: Nonces
     accounts: Accounts
+    metrics: Metrics = field(default_factory=Metrics)
     now_s: Callable[[], int] = _epoch_s
 
 

@@ -17,7 +17,7 @@ from broker_bridge.configuration import HttpsUrl, PathOf, Scope, SecretFile, Sec
 from broker_bridge.profile import RESERVED
 from host_sim.authorization_server import challenges
 
-_EXAMPLE = """\
+EXAMPLE = """\
 listen = "127.0.0.1:9443"
 issuer = "https://localhost:9443"
 certificate = "as.pem"
@@ -212,4 +212,4 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
 
     Raises ConfigurationError: with one line for each thing to mend.
     """
-    return configuration.load(Settings, path, "LATCHPIN_AS", environment, f"one to start from:\n\n{_EXAMPLE}")
+    return configuration.load(Settings, path, "LATCHPIN_AS", environment, f"one to start from:\n\n{EXAMPLE}")

@@ -66,11 +66,13 @@ class TokenEndpoint:
         return response
 
     def _refuse(self, error: OAuth2Error, posted: Posted) -> JSONResponse:
+        self._services.metrics.outcome("token", error.error)
         logs.line("token", request=posted.request_id, outcome="refused", error=error.error)
         return refusal(error)
 
     def _log(self, request: CoreRequest) -> None:
         granted: Granted | None = request.user
+        self._services.metrics.outcome("token", request.error or "granted")
         logs.line(
             "token",
             request=request.posted.request_id,

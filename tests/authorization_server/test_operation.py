@@ -99,7 +99,7 @@ def test_a_kill_at_any_moment_loses_no_refresh_token_that_was_answered(tmp_path)
 
 def test_keys_database_and_admin_token_are_for_their_owner_alone(server):
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in server.state.iterdir()}
-    assert {"admin_token", "pepper", "signing_keys.json", "state.sqlite"} <= set(modes)
+    assert {"admin_token", "metrics_token", "pepper", "signing_keys.json", "state.sqlite"} <= set(modes)
     assert {name: oct(mode) for name, mode in modes.items() if mode != 0o600} == {}
     assert stat.S_IMODE(server.state.stat().st_mode) == 0o700
 
@@ -138,7 +138,8 @@ def test_two_processes_at_their_first_start_agree_on_one_set_of_keys(tmp_path):
     command = [sys.executable, "-c", script + "; print(k.published)", str(tmp_path / "state")]
     started = [subprocess.Popen(command, cwd=running.ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     assert len({process.communicate()[0] for process in started}) == 1
-    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["admin_token", "pepper", "signing_keys.json"]
+    made = {path.name for path in (tmp_path / "state").iterdir()}
+    assert made == {"admin_token", "metrics_token", "pepper", "signing_keys.json"}
 
 
 # Secrets
@@ -310,6 +311,21 @@ def test_the_environment_overrides_the_file(server, tmp_path):
     environment = {"LATCHPIN_AS__NO__SUCH": "x"}
     done = subprocess.run(command, cwd=running.ROOT, env=environment, capture_output=True, text=True, timeout=30)
     assert done.returncode == 2 and "LATCHPIN_AS__NO__SUCH: names no setting" in done.stderr
+
+
+def test_init_makes_all_that_a_new_server_needs_and_overwrites_nothing(tmp_path):
+    config = tmp_path / "new" / "as.toml"
+    command = [sys.executable, "-m", "host_sim", "as", "init", "--try-out", "--config", str(config)]
+    done = subprocess.run(command, cwd=running.ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "latchpin as user add" in done.stdout, done.stderr
+    secret = (config.parent / "bridge.secret").read_text()
+    assert len(secret) == 43 and secret not in done.stdout
+    private = [config.parent / name for name in ("bridge.secret", "as.key", "as-state/pepper", "as-state/state.sqlite")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
+    assert load(config, {}).clients[0].secret_text() == secret
+    again = subprocess.run(command, cwd=running.ROOT, capture_output=True, text=True, timeout=60)
+    assert again.returncode == 2 and "is there already" in again.stderr
+    assert (config.parent / "bridge.secret").read_text() == secret
 
 
 def test_without_a_configuration_file_it_prints_one_to_start_from(tmp_path):

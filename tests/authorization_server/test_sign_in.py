@@ -64,7 +64,7 @@ def test_the_database_knows_no_cookie_and_the_log_no_name_and_no_password(tmp_pa
         own.stop()
         assert cookie not in stored and PASSWORD.encode() not in stored
         assert PASSWORD not in own.log and "canary-name" not in own.log and cookie.decode() not in own.log
-        assert [event["outcome"] for event in own.events("sign_in")] == ["signed in"]
+        assert [event["outcome"] for event in own.events("sign_in")] == ["signed_in"]
 
 
 def test_a_wrong_password_and_an_unknown_name_get_the_same_page(server, ada):

@@ -69,7 +69,7 @@ def _sign_in(request: Request, form: dict[str, str]) -> Response:
         transaction.forget_tries(tried)
         sign_in.start(request, response, transaction, account, now_s)
         audit(transaction, account.id, "signed_in", account.name, now_s)
-    logs.line("sign_in", outcome="signed in")
+    _told(services, "signed_in")
     return response
 
 
@@ -79,15 +79,20 @@ def _verify(services: Services, tried: bytes, name: str, password: str) -> Accou
     with services.storage.transaction() as transaction:
         allowed = transaction.charge(tried, SIGN_IN_TRIES, now_s, now_s + SIGN_IN_WINDOW_S)
     if not allowed:
-        logs.line("sign_in", outcome="limited")
+        _told(services, "limited")
         raise Refused(429, "Too many attempts for this name. Wait 15 minutes, then try again.", SIGN_IN_WINDOW_S)
     try:
         account = services.accounts.verify(name, password)
     except Busy:
         raise Refused(503, "Many people are signing in right now. Try again in a minute.", 60) from None
     if account is None:
-        logs.line("sign_in", outcome="refused")
+        _told(services, "refused")
     return account
+
+
+def _told(services: Services, outcome: str) -> None:
+    logs.line("sign_in", outcome=outcome)
+    services.metrics.outcome("sign_in", outcome)
 
 
 def _sign_out(request: Request, form: dict[str, str]) -> Response:

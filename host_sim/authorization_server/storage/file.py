@@ -1,6 +1,6 @@
 """The file: SQLite in WAL mode, its migrations, and one transaction at a time.
 
-Not for statements: pairing.py, proving.py, grants.py.
+Not for statements of one group of tables: pairing.py, proving.py, grants.py, people.py.
 """
 
 import asyncio
@@ -44,6 +44,19 @@ class Transaction(Pairing, Proving, Grants, People, Web):
         self._execute("DELETE FROM limited WHERE expires <= ?", (now,))
         self._execute("DELETE FROM transfers WHERE expires <= ?", (now,))
         self._execute("DELETE FROM audit WHERE at <= ?", (now - AUDIT_S,))
+
+    def figures(self, now: int) -> dict[str, int]:
+        """How many there are of everything (metrics.py)."""
+        return dict(
+            self._execute(
+                "SELECT (SELECT COUNT(*) FROM devices) AS devices,"
+                " (SELECT COUNT(*) FROM devices WHERE locked IS NOT NULL) AS locked_devices,"
+                " (SELECT COUNT(*) FROM families WHERE revoked IS NULL AND expires > :now) AS live_families,"
+                " (SELECT COUNT(*) FROM accounts) AS accounts,"
+                " (SELECT COUNT(*) FROM sign_ins WHERE expires > :now) AS signed_in",
+                {"now": now},
+            ).fetchone()
+        ) | {"waiting_sessions": len(self.waiting(now))}
 
 
 class Storage:
