@@ -14,7 +14,7 @@ FOLDERS = re.compile(r"(?<![\w.:}~/-])(?:file://)?/(?:work|root|home|Users|works
 DRIVES = re.compile(r"\b[A-Z]:\\\w")
 # Package clients know their hosts; naming one here would overrule what somebody configured.
 HOSTS = re.compile(
-    r"(?:pypi|pythonhosted|npmjs|yarnpkg|crates|debian|ubuntu|docker|ghcr|rubygems)\.(?:org|com|io)\b|\b[\w.-]+\.local(?:domain)?\b"
+    r"(?:pypi|pythonhosted|npmjs|yarnpkg|crates|debian|ubuntu|docker|ghcr|rubygems)\.(?:org|com|io)\b|\b[\w.-]+\.local(?:domain)?\b(?!\()"
     r"|(?:--index-url|--extra-index-url|--find-links|--registry[ =]https?:)"
 )
 
