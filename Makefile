@@ -37,6 +37,7 @@ check: $(STAMP)  ## lint, types and house rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/pyright --project device --pythonpath $(BIN)/python --typeshedpath "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	$(BIN)/python -m pytest -q tests/house_rules
 
 bench: $(STAMP)  ## what it costs: time by leg, bytes on the wire, heap and .mpy sizes

@@ -226,6 +226,18 @@ def test_a_typing_error_spends_no_attempt_and_leaves_the_device():
     assert world.code == "short" and world.state == "WAITING"
 
 
+def test_a_key_that_types_nothing_shows_the_state_again():
+    world = World().answer()
+    world.request()
+    world.error("wrong_answer", tries_left=3)
+    wrong = world.shown[-1]
+    world.do(Event("KeyPressed", key="A"))
+    assert world.effects == [wrong] and "3 tries left" in wrong.text
+    world.type("12")
+    world.do(Event("KeyPressed", key="D"))
+    assert world.shown[-1].entry == "**" and len(world.effects) == 1
+
+
 def test_an_idle_entry_is_wiped_without_spending_an_attempt():
     world = World().wait_for_pin()
     world.type("123")
@@ -293,6 +305,8 @@ def test_a_locked_device_waits_and_asks_again_by_itself_or_by_a_key():
     world.request()
     world.error("locked", retry_after_s=120)
     assert world.state == "LOCKED" and world.code == "locked" and world.agent.deadline_ms == 120_000
+    until = (world.agent._epoch_ms + 120_000) // 60_000
+    assert "until %02d:%02d UTC" % (until // 60 % 24, until % 60) in world.shown[-1].text
     world.wait()
     assert world.state == "DISCOVERING"
     world = World().challenge()

@@ -265,7 +265,7 @@ def test_rule_6_a_session_ends_with_the_64th_failed_tag_and_forgets_its_keys():
     assert raises(SessionOver, bridge.open, forged)
     assert bridge.over()
     assert raises(SessionOver, bridge.open, genuine)
-    assert bridge._recipient_key is None and bridge._sender_key is None
+    assert not bridge._recipient_key and not bridge._sender_key
 
 
 def test_a_reply_cannot_answer_another_request():

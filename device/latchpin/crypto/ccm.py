@@ -9,7 +9,7 @@ from latchpin.runtime import const
 _PIECE = const(256)
 
 
-def pure_encrypt(key: bytes, nonce: bytes, text: bytearray, aad: bytes, tag_length: int):
+def pure_encrypt(key: bytes, nonce: bytes, text: bytearray | memoryview, aad: bytes, tag_length: int):
     """`text` (bytearray, or memoryview of one) is a plaintext and room for the tag; it becomes ciphertext || tag.
 
     Key of 16 or 32 bytes, nonce of 7 to 13, tag of 4 to 16 (even), plaintext to 65,535, aad to 65,279.
@@ -20,7 +20,7 @@ def pure_encrypt(key: bytes, nonce: bytes, text: bytearray, aad: bytes, tag_leng
     _crypt(key, nonce, text, tag)
 
 
-def pure_decrypt(key: bytes, nonce: bytes, text: bytearray, aad: bytes, tag_length: int):
+def pure_decrypt(key: bytes, nonce: bytes, text: bytearray | memoryview, aad: bytes, tag_length: int):
     """`text` is ciphertext || tag; the ciphertext becomes the plaintext, what follows it is of no use.
 
     Raises ValueError: the tag is wrong, or a length is outside; then `text` is as it was.
@@ -81,7 +81,7 @@ def _mac(key, nonce, text, aad, tag_length):
             blocks = bytearray(part[at : at + _PIECE])
             blocks.extend(bytes(-len(blocks) % 16))
             cipher.encrypt(blocks, blocks)
-    return bytes(blocks[-16:])[:tag_length]
+    return bytes(blocks[-16:])[:tag_length]  # pyright: ignore[reportPossiblyUnboundVariable]  (the head is never empty)
 
 
 encrypt = runtime.fastest(pure_encrypt)

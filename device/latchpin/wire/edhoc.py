@@ -3,6 +3,9 @@
 Not a toolbox: no other method, no other suite, no way around message_4, and no responder (the bridge has its own).
 """
 
+# Decoded CBOR may be anything: what has the wrong shape raises, and that is caught at one door.
+# pyright: reportIndexIssue=false, reportOptionalSubscript=false
+
 from latchpin.crypto import ccm, kdf
 from latchpin.runtime import const, sha256
 from latchpin.wire import cbor, topics

@@ -4,6 +4,9 @@ Not for meaning: what a message makes anybody do is decided in agent/authorizati
 `messages.cddl` says the same in CDDL; a test holds the two together in both directions.
 """
 
+# Decoded CBOR may be anything: what has the wrong shape raises, and that is caught at one door.
+# pyright: reportIndexIssue=false, reportOptionalSubscript=false, reportOperatorIssue=false
+
 from latchpin.runtime import const
 from latchpin.wire import cbor
 from latchpin.wire.errors import ContractError, PeerError
@@ -205,7 +208,7 @@ def _good(kind, most, value):
         return type(value) is int and (kind == "e") <= value <= most
     if kind == "f":
         return isinstance(value, bool)
-    wanted = str if kind == "t" else bytes if kind in "br" else dict if kind == "a" else list
+    wanted: type = str if kind == "t" else bytes if kind in "br" else dict if kind == "a" else list
     if not isinstance(value, wanted):
         return False
     size = len(value.encode() if kind == "t" else value)

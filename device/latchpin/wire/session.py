@@ -146,7 +146,7 @@ class Session:
 
     def _check(self):
         if self.over():
-            self._sender_key = self._recipient_key = None
+            self._sender_key = self._recipient_key = b""
             raise SessionOver
 
     def _aad(self, request, up):
