@@ -65,7 +65,8 @@ async function challenge(authSession, answers) {
 
 let answer = await challenge()
 while (answer.error === 'insufficient_authorization') {
-  tell({ asked: answer.inputs.map((input) => input.name), tries_left: answer.tries_left, binding_word: answer.binding_word })
+  const { inputs, reason, tries_left, binding_word } = answer
+  tell({ asked: inputs.map((input) => input.name), inputs, reason, tries_left, binding_word })
   answer = await challenge(answer.auth_session, await read())
 }
 if (!answer.authorization_code) {

@@ -16,6 +16,7 @@ import jwt
 import pytest
 
 from tests.authorization_server import running
+from tests.authorization_server.browsing import account
 from tests.authorization_server.parties import wrong_pin
 
 HERE = Path(__file__).parent
@@ -35,7 +36,8 @@ def node() -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory):
-    with running.server(tmp_path_factory.mktemp("as")) as started:
+    policy = [{"device": "*/telephone", "challenges": ["knowledge"]}, {"challenges": ["pin"]}]
+    with running.server(tmp_path_factory.mktemp("as"), policy=policy) as started:
         yield started
 
 
@@ -97,6 +99,35 @@ def test_it_completes_challenge_token_and_refresh(node, server, client, dpop):
         assert claims["scope"] == "led:read led:write"
     assert done["granted"]["refresh_token"] != done["refreshed"]["refresh_token"]
     assert done["statuses"].count(403) == 2
+
+
+def telephone(caller: dict[str, str], asked: list[dict[str, Any]]) -> dict[str, str]:
+    """What a caller says when each input is read out; a date and digits are typed on the keys."""
+    heard = {"User name": "user", "Name": "name", "Date of birth (YYYYMMDD)": "born", "Last four digits": "card"}
+    answers = {}
+    for item in asked:
+        answers[item["name"]] = said = caller[heard[item["label"]]]
+        assert item["min"] <= len(said) <= item["max"] and item["check"] == "none"
+        assert said.isdigit() == (item["kind"] in ("date", "digits"))
+    return answers
+
+
+def test_a_telephone_asks_its_caller_in_two_rounds_and_earns_a_token_of_the_account(node, server):
+    account(server, "ada", knows={"name": "Ada Lovelace", "birth_date": "1815-12-10", "last_four": "1843"})
+    caller = {"user": "Ada", "name": "ada lovelace", "born": "18151210", "card": "1834"}
+    app = App(node, server, client_id=running.APP, dpop=True, device="telephone")
+    rounds = []
+    for _ in range(4):
+        step = app.hear()
+        rounds.append((step["asked"], step["reason"], step["tries_left"]))
+        app.tell(telephone(caller, step["inputs"]))
+        if len(rounds) == 2:
+            caller["card"] = "1843"
+    first, second = ["username", "name", "birth_date"], ["last_four"]
+    assert rounds == [(first, "none", 5), (second, "none", 5), (first, "wrong_answer", 4), (second, "none", 4)]
+    claims = jwt.decode(app.hear()["granted"]["access_token"], options={"verify_signature": False})
+    assert app.end() == 0
+    assert claims["sub"].startswith("ac-") and "device_id" not in claims
 
 
 def test_it_is_told_by_the_error_code_that_it_is_not_first_party(node, server):
