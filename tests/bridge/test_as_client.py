@@ -262,18 +262,25 @@ def test_a_server_that_is_down_is_told_quickly(server: Foreign):
 
 
 def _drip(handler: Any) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n")
-    for _ in range(45):
-        handler.wfile.write(b" ")
-        time.sleep(0.2)
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
+    with contextlib.suppress(OSError):
+        for _ in range(300):
+            handler.wfile.write(b" ")
+            time.sleep(0.2)
 
 
-@pytest.mark.parametrize("write", [lambda handler: time.sleep(9), _drip])
+def _silence(handler: Any) -> None:
+    handler.connection.settimeout(60)
+    with contextlib.suppress(OSError):
+        handler.connection.recv(1)  # until the client has gone
+
+
+@pytest.mark.parametrize("write", [_silence, _drip])
 def test_a_slow_server_is_left_after_the_total_time(server: Foreign, write: Callable[[Any], None]):
+    """Neither ends by itself before a minute has passed, and then not with a timeout."""
     server.says("/challenge", Said(write=write))
-    began_s = time.monotonic()
     refusal = refused(server, post, total_s=1)
-    assert (refusal.code, refusal.why) == ("try_later", "timeout") and time.monotonic() - began_s < 8
+    assert (refusal.code, refusal.why) == ("try_later", "timeout")
 
 
 def test_an_as_that_answers_nothing_is_asked_by_the_probe_alone_until_it_answers(server: Foreign):
