@@ -64,10 +64,11 @@ class SerialBoard:
                 return self
             except TransportError:
                 continue
-            except BaseException as error:
+            except OSError as error:
                 self._transport.serial.close()
-                if isinstance(error, OSError):
-                    raise self._lost(error) from None
+                raise self._lost(error) from None
+            except BaseException as error:
+                self.__exit__(type(error), error, None)
                 raise
         self._transport.serial.close()
         raise NoAnswer(f"{self.port}: no MicroPython answers: give --firmware if the chip is empty; is it the right port?")

@@ -62,8 +62,11 @@ def set_up(board: SerialBoard, ssid: str, password: str | None, say: Callable[[s
     if isinstance(found, str):
         raise BoardError(found)
     for _ in range(ATTEMPTS):
-        chosen, secured = _choose(found, say) if not ssid else (ssid, True)
-        typed = password if password is not None else ask_password(chosen) if secured else ""
+        try:
+            chosen, secured = _choose(found, say) if not ssid else (ssid, True)
+            typed = password if password is not None else ask_password(chosen) if secured else ""
+        except EOFError:
+            raise BoardError("no network chosen, and nothing was stored") from None
         say(f"Wi-Fi: trying {_shown(chosen)}")
         if board.run(_TRY, ssid=chosen, password=typed) == "joined":
             say(f"Wi-Fi: {_shown(chosen)} lets the board in; it will remember")

@@ -171,3 +171,17 @@ def test_a_board_that_knows_no_network_says_so_listens_for_improv_and_goes_to_wo
         finally:
             process.kill()
     assert SECRET.encode() not in seen and known(board) == [HOME]
+
+
+def test_ctrl_c_ends_listening_for_improv(board: PtyBoard, options):
+    assert flash(board, *options).returncode == 0
+    (board.directory / "main.py").write_text(MAIN)
+    done = subprocess.run(
+        [str(micropython()), "main.py"],
+        cwd=board.directory,
+        env={"MICROPYPATH": ".frozen:lib"},
+        input=b"IMPR\x03",
+        capture_output=True,
+        timeout=120,
+    )
+    assert b"KeyboardInterrupt" in done.stdout + done.stderr
