@@ -62,8 +62,6 @@ class DeviceAuthorization:
             try:
                 if proof:
                     dpop.accept(proof, self._services.nonces, keys, transaction, now_s)
-                elif client.dpop_bound_access_tokens:
-                    raise InvalidDpopProof("This client must send a DPoP proof.")
                 return answer(200, self._begin(transaction, posted, client, proof.jkt if proof else None, now_s))
             except OAuth2Error as error:
                 return self._refuse(error, posted)
@@ -130,12 +128,14 @@ class DeviceCodeGrant(BaseGrant, TokenEndpointMixin):
             raise InvalidGrantError("The device code is none of this client's.")
         if grant.jkt is not None:
             dpop.demand(self.request.proof, grant.jkt)
+        elif self.request.client.dpop_bound_access_tokens and self.request.proof is None:
+            raise InvalidDpopProof("This client must send a DPoP proof.")
         self.request.check_resource(grant.resource)
         if grant.family is not None:
             # A lost reply: the same key gets tokens once more, and those of before end. Without a key it may be anybody.
-            family = transaction.family(grant.family)
+            family, proof = transaction.family(grant.family), self.request.proof
             transaction.revoke_family(grant.family, now_s)
-            if grant.jkt is None or family is None or family.revoked is not None:
+            if family is None or family.revoked is not None or proof is None or family.jkt != proof.jkt:
                 raise InvalidGrantError("The device code was used before.")
         if grant.approved is not None and not grant.approved:
             raise AccessDeniedError("A person refused it.")

@@ -7,9 +7,7 @@ import base64
 import hashlib
 import json
 import os
-import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -18,20 +16,14 @@ import pytest
 from tests.authorization_server import running
 from tests.authorization_server.browsing import account
 from tests.authorization_server.parties import wrong_pin
-
-HERE = Path(__file__).parent
+from tests.peers.node import HERE, needs
 
 pytestmark = pytest.mark.node
 
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    found = shutil.which("node")
-    if not found:
-        pytest.skip("Node.js is missing: install Node.js 20 or newer (apt install nodejs npm), then: cd tests/peers && npm ci")
-    if not (HERE / "node_modules" / "@openid4vc" / "oauth2").is_dir():
-        pytest.skip("@openid4vc/oauth2 is missing: cd tests/peers && npm ci")
-    return found
+    return needs("@openid4vc/oauth2")
 
 
 @pytest.fixture(scope="module")
