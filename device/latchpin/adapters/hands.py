@@ -63,7 +63,11 @@ class Hands:
         from latchpin.adapters import https_post
 
         try:
-            return await https_post.post(url, headers, body, self._settings["mcp"])
+            mcp = self._settings["mcp"]
+            broker = self._settings["broker"]
+            # What proves itself alike is met with one context: three kilobytes in one piece are hard to find by now.
+            alike = mcp.get("pin") == broker.get("pin") and mcp.get("ca") == broker.get("ca")
+            return await https_post.post(url, headers, body, mcp, broker.get("context") if alike else None)
         finally:
             runtime.make_room()
 

@@ -14,16 +14,18 @@ _MAX_HEAD = const(4_096)
 _KEPT = ("content-type", "dpop-nonce", "mcp-session-id", "retry-after", "www-authenticate")
 
 
-async def post(url: str, headers: str, body: bytes, proof: dict, max_body: int = 8_192, timeout_s: int = 15) -> tuple:
+async def post(
+    url: str, headers: str, body: bytes, proof: dict, context=None, max_body: int = 8_192, timeout_s: int = 15
+) -> tuple:
     """(status, headers, body) of the answer; its headers: {"dpop-nonce": ...} and the few others that matter, lower-case.
 
     url: https://host[:port]/path; headers: whole lines, each with its CR LF; proof: {"ca"?, "pin"?, "server_name"?} as in
-    settings.json; max_body: at most 65,536 bytes.
+    settings.json; context: made of that proof already (adapters/tls_stream.py); max_body: at most 65,536 bytes.
     Raises LinkError: "dns", "tcp", "tls", "timeout", "closed", "protocol" (also: an answer over max_body), "refused" (not https).
     """
     host, port, path = _split(url)
     try:
-        context = tls_stream.tls_context(proof.get("pin"), proof.get("ca"))
+        context = context or tls_stream.tls_context(proof.get("pin"), proof.get("ca"))
     except (OSError, ValueError, MemoryError):
         raise LinkError("tls", "pin or ca file of the MCP server cannot be used, or no memory")
     if headers and (not headers.endswith("\r\n") or "\r\n\r\n" in headers or headers[0] == "\r"):
