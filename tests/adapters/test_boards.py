@@ -123,11 +123,13 @@ def test_the_readme_tells_the_lamp_the_colour_and_the_tone_of_each_state():
         "one flash every two seconds": (80, 2000),
         "two flashes every two seconds": (80, 150, 80, 2000),
     }
-    told = {}
+    told: dict[str, tuple[str, str, str]] = {}
     for line in (BOARDS / "README.md").read_text().partition("| state | title |")[2].partition("\n\n")[0].splitlines()[2:]:
         _, titles, lamp, colour, tone = (cell.strip() for cell in line.strip("|").split("|"))
         told |= {title: (lamp, colour, tone.partition(",")[0]) for title in titles.split(", ")}
     titles = dict(line.split("|")[:2] for line in prompts.TEXTS.strip().splitlines())
+    told_apart = ("waiting", "typo", "wrong_answer", "expired", "locked", "offline", "ready")
+    assert len({told[titles[code]] for code in told_apart}) == len({titles[code] for code in told_apart}) == 7
     for code in {*PATTERNS, *TONES, *COLOURS} - {"answer", "calling", "short"}:
         lamp, colour, tone = told[titles[code]]
         assert lamps[lamp] == PATTERNS.get(code, OTHER) and colour == coloured[COLOURS.get(code, 0xFFFF)], code

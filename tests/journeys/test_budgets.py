@@ -36,6 +36,8 @@ def test_the_code_of_the_device_fits_its_budget(code: Path) -> None:
     sizes = {path.relative_to(package): path.stat().st_size for path in package.rglob("*.mpy")}
     core = {path: size for path, size in sizes.items() if path.parts[0] != "adapters"}
     assert len(core) > 20 and sum(core.values()) <= BUDGETS["mpy_bytes"], sorted(core.items(), key=lambda item: -item[1])
+    large = {path: size for path, size in sizes.items() if path not in core and size > BUDGETS["adapter_mpy_bytes"]}
+    assert large == {}
 
 
 @on_micropython
