@@ -11,9 +11,10 @@ from host_sim.authorization_server.storage import Session, Transaction
 
 @dataclass(frozen=True)
 class Attempt:
-    """`tries_left` of the session after it. Not `live`: the answer is wrong whatever it says."""
+    """`tries_left` of the session after it; `spent` was the last of them. Not `live`: the answer is wrong whatever it says."""
 
     tries_left: int
+    spent: bool
     live: bool
     limited: bool  # by failures of the device or the account, whatever the session has left
 
@@ -25,7 +26,7 @@ def charge(transaction: Transaction, keys: Keys, session: Session, account: str 
     subjects = _subjects(keys, session.device, account)
     within = [transaction.charge_subject(subject, known, now_s) for subject, known in zip(subjects, exist, strict=False)]
     live = tries_left is not None and all(within) and not session.decoy
-    return Attempt(tries_left or 0, live, not all(within))
+    return Attempt(tries_left or 0, tries_left == 0, live, not all(within))
 
 
 def give_back(transaction: Transaction, keys: Keys, session: Session, account: str | None) -> None:

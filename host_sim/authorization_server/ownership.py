@@ -63,7 +63,7 @@ def may_see(transaction: Transaction, account: Account, session: Session) -> boo
         return device.owner == account.id
     issued = transaction.pin(session.id)
     _, approver = transaction.approval(session.id)
-    return (issued.account if issued else approver or session.account) in (None, account.id)
+    return (issued.account if issued.issued else approver or session.account) in (None, account.id)
 
 
 def waiting(services: Services, account: Account) -> list[Waiting]:

@@ -11,6 +11,7 @@ from host_sim.authorization_server.audit import audit_lock
 from host_sim.authorization_server.challenges.contract import NOBODY, Asked, At, Outcome
 from host_sim.authorization_server.services import Services
 from host_sim.authorization_server.storage import Session, Transaction
+from host_sim.authorization_server.storage.pairing import UNKNOWN
 
 MAX_NAME = 64
 
@@ -58,7 +59,8 @@ def answer(services: Services, transaction: Transaction, session: Session, given
     at = _at(services, transaction, session, now_s, claimed)
     account = None if not challenge.NAMES_ACCOUNT else at.who if at.who != NOBODY else f"name {claimed}"
     attempt = attempts.charge(transaction, keys, session, account, at.who != NOBODY, now_s)
-    verdict = challenge.judge(at if attempt.live else at.dead(), given)
+    dead = at.dead()
+    verdict = challenge.judge(at if attempt.live else dead, given)
     if verdict.outcome is Outcome.RIGHT and attempt.live:
         attempts.give_back(transaction, keys, session, account)
         _pass(services, transaction, session, verdict.account, now_s)
@@ -66,14 +68,14 @@ def answer(services: Services, transaction: Transaction, session: Session, given
     if verdict.outcome is Outcome.MORE and not session.locked:
         attempts.give_back(transaction, keys, session, account)
         return "none"
-    spent = attempt.tries_left == 0
-    challenge.void(at if spent else at.dead())
-    to_lock = session.device if spent and session.asserted and not session.decoy else NOBODY
+    locked = attempt.tries_left == 0
+    challenge.void(at if locked else dead)
+    to_lock = session.device if attempt.spent and session.asserted and not session.decoy else NOBODY
     audit_lock(transaction, to_lock, now_s)
     transaction.lock_device(to_lock, now_s)
     if session.decoy:
         return "unknown_device"
-    return "locked" if spent or attempt.limited else verdict.outcome.value
+    return "locked" if locked or attempt.limited else verdict.outcome.value
 
 
 def _pass(services: Services, transaction: Transaction, session: Session, account: str | None, now_s: int) -> None:
@@ -97,8 +99,8 @@ def _challenge(session: Session):
 
 
 def _at(services: Services, transaction: Transaction, session: Session, now_s: int, claimed: str = "") -> At:
-    device = transaction.device(session.device)
+    device = transaction.device(UNKNOWN if session.decoy else session.device)
     known = session.account or (device.owner if device and session.asserted else None)
-    named = transaction.account_by_name(claimed)
-    who = known or (named.id if named else NOBODY)
+    named = transaction.prover_named(claimed)
+    who = known or named.id
     return At(transaction, services.keys, services.settings, session, now_s, who, known is not None)

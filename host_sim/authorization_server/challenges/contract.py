@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from host_sim.authorization_server.keys import Keys
 from host_sim.authorization_server.storage import Session, Transaction
+from host_sim.authorization_server.storage.rows import NOBODY
 
 if TYPE_CHECKING:
     from host_sim.authorization_server.settings import Settings
-
-NOBODY = "-"  # no session, device or account is called so: looked up where nothing can be right
 
 
 class Outcome(StrEnum):

@@ -56,8 +56,7 @@ def ask(at: At) -> Asked:
 
 def judge(at: At, answers: Mapping[str, str]) -> Verdict:
     """A step is good once (RFC 6238, section 5.2), and so is none before it."""
-    account = at.transaction.account(at.who)
-    seed = account.totp if account else None
+    seed = at.transaction.prover(at.who).totp
     secret, typed = _secret(at.keys, at.who, seed or _NOT_ENROLLED), answers.get(NAME, "").encode()
     used = -1
     for step in range(at.now_s // STEP_S - DRIFT_STEPS, at.now_s // STEP_S + DRIFT_STEPS + 1):

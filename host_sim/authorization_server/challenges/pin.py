@@ -22,7 +22,6 @@ DIGITS = 8
 
 _MESSAGE = "Ask for a PIN for this device"
 _INPUTS = [{"name": NAME, "kind": "digits", "min": DIGITS + 1, "max": DIGITS + 1, "check": "damm", "label": "PIN"}]
-_NOTHING_ISSUED = bytes(32)  # no keyed hash is ever compared equal to it: `judge` asks for a row as well
 
 
 def issue(transaction: Transaction, keys: Keys, holder: str, device: str, expires: int, account: str | None = None) -> str:
@@ -43,8 +42,7 @@ def in_advance(device: str) -> str:
 
 def expires(transaction: Transaction, session: Session) -> int | None:
     """Until when the PIN of this session is good; None where none was issued."""
-    issued = [pin for pin in map(transaction.pin, _holders(session, True)) if pin]
-    return max((pin.expires for pin in issued), default=None)
+    return max(transaction.pin(holder).expires for holder in _holders(session, True)) or None
 
 
 def names(settings: "Settings") -> set[str]:
@@ -65,13 +63,13 @@ def judge(at: At, answers: Mapping[str, str]) -> Verdict:
     for holder in _holders(at.session, at.live):
         issued = at.transaction.pin(holder)
         digest = _digest(at.keys, holder, at.session.device, answers.get(NAME, ""))
-        equal = hmac.compare_digest(digest, issued.digest if issued else _NOTHING_ISSUED)
-        if issued and at.now_s >= issued.expires:
+        equal = hmac.compare_digest(digest, issued.digest)
+        if issued.issued and at.now_s >= issued.expires:
             verdict = Verdict(Outcome.EXPIRED)
-        elif issued and equal:
+        elif issued.issued and equal:
             void(at)
             return Verdict(Outcome.RIGHT, issued.account)
-        elif issued:
+        elif issued.issued:
             verdict = Verdict(Outcome.WRONG)
     return verdict
 

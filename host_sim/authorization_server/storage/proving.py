@@ -3,12 +3,14 @@
 Not for sessions: pairing.py.
 """
 
-from host_sim.authorization_server.storage.rows import MAX_TRIES, Pin, Session
+from host_sim.authorization_server.storage.rows import MAX_TRIES, NOBODY, Account, Pin, Session
 from host_sim.authorization_server.storage.tables import Tables
 
 DAY_S = 86400
 MAX_FAILURES_A_DAY = 20  # of one device, or one account
 MAX_FAILURES_IN_A_ROW = 100  # then only a person helps
+
+_NOBODY = Account(NOBODY, NOBODY, "", 0)
 
 
 class Proving(Tables):
@@ -17,8 +19,9 @@ class Proving(Tables):
     def set_pin(self, pin: Pin) -> None:
         self._insert(pin, "REPLACE")
 
-    def pin(self, holder: str) -> Pin | None:
-        return self._one(Pin, "holder = ?", holder)
+    def pin(self, holder: str) -> Pin:
+        """Found as a blank one where none was issued, at the same cost."""
+        return self._one_or(Pin(holder, bytes(32), 0), "holder = ?", holder)
 
     def void_pin(self, holder: str) -> None:
         self._execute("DELETE FROM pins WHERE holder = ?", (holder,))
@@ -39,6 +42,14 @@ class Proving(Tables):
         """(whether somebody approved, the account behind it)"""
         found = self._execute("SELECT approved, account FROM pairing_codes WHERE session = ?", (session,)).fetchone()
         return (bool(found[0]), found[1]) if found else (False, None)
+
+    # Accounts that something is to be proved about: NOBODY's where there is none, at the same cost
+
+    def prover(self, account: str) -> Account:
+        return self._one_or(_NOBODY, "id = ?", account)
+
+    def prover_named(self, name: str) -> Account:
+        return self._one_or(_NOBODY, "name = ?", name)
 
     # One-time passwords
 

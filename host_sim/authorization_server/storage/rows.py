@@ -6,6 +6,7 @@ Not for statements: those are beside this file, one file for each group of table
 from dataclasses import dataclass, field
 
 MAX_TRIES = 5
+NOBODY = "-"  # no session, device or account is called so: looked up where nothing can be right
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Pin:
     digest: bytes
     expires: int
     account: str | None = None  # who issued it
+
+    @property
+    def issued(self) -> bool:
+        """Whether there is one at all."""
+        return self.expires > 0
 
 
 @dataclass(frozen=True)

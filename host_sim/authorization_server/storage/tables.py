@@ -52,6 +52,16 @@ class Tables:
         found = self._execute(f"SELECT * FROM {_TABLES[kind]} WHERE {condition}", values).fetchone()  # noqa: S608
         return kind(**dict(found)) if found else None
 
+    def _one_or(self, blank: Row, condition: str, *values: Any) -> Row:
+        """`blank` where there is no row: found or not, the same statement and the same work."""
+        names = [field.name for field in fields(blank)]  # type: ignore[arg-type]
+        places = ", ".join("?" * len(names))
+        found = self._execute(
+            f"SELECT {', '.join(names)} FROM {_TABLES[type(blank)]} WHERE {condition} UNION ALL SELECT {places} LIMIT 1",  # noqa: S608
+            [*values, *(getattr(blank, name) for name in names)],
+        ).fetchone()
+        return type(blank)(**dict(found))
+
     def _all(self, kind: type[Row], condition: str, *values: Any) -> list[Row]:
         return [kind(**dict(row)) for row in self._execute(f"SELECT * FROM {_TABLES[kind]} WHERE {condition}", values)]  # noqa: S608
 
