@@ -154,7 +154,7 @@ class Exchange:
             if message.name == "CALL":
                 return (yield from self._call(message, world, now_s))
             if message.name == "REPORT":
-                return Told(translate.done(message))
+                return Told(translate.done(message), translate.event_of(message))
             begun = translate.begin(message, world.profile)
             if begun is not None:
                 return begun

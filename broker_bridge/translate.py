@@ -271,6 +271,11 @@ def _granted(message: Message, answer: Answer) -> Message:
     return done(message)
 
 
+def event_of(message: Message) -> str:
+    """The word for what a REPORT tells, for the log: who unpairs a device wants to find it there."""
+    return bridge_side.EVENTS[message["event"]] if message["event"] < len(bridge_side.EVENTS) else "event_unknown"
+
+
 def done(message: Message) -> Message:
     """The reply to a request that has nothing to tell: REVOKE (RFC 7009, section 2.2) and REPORT."""
     return _reply("RESULT", message, {"status": 200, "body": b"", "block": 0, "blocks": 1})

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from broker_bridge.devices import REFUSAL
+from broker_bridge.registry import Registry
 from latchpin.wire import bridge_side, messages, session, topics
 from latchpin.wire.bridge_side import CODES
 from tests.bridge.driver import Bridge, Device, Identity, Place, Talk, message, running, until
@@ -292,6 +293,21 @@ def test_a_revoked_device_is_ended(town: Town, device: Device):
     town.bridge.process.send_signal(signal.SIGHUP)
     town.bridge.line(event="session", device=device.identity.device, code="revoked")
     # A broker that follows the same registry has ended the connection by now: what the bridge says is not heard any more.
+
+
+def test_a_registry_in_sqlite_serves_broker_and_bridge(place: Place, server: Foreign, tmp_path: Path):
+    place.registry = Registry(place.folder / "devices.sqlite")
+    (tmp_path / "broker").mkdir()
+    with brokers.embedded(tmp_path / "broker", place.registry) as broker:
+        config = place.configure(broker, server.issuer, server.resource, server.ca, registry={"file": "devices.sqlite"})
+        with running(config) as bridge:
+            identity = place.identity()
+            device = Device(identity, broker).shake()
+            assert device.ask("REPORT", event=1).name == "RESULT"
+            assert bridge.line(30, event="request", step="report")["code"] == "unpaired"
+            place.registry.revoke(identity.device)
+            assert bridge.line(30, event="session", device=identity.device)["code"] == "revoked"
+            device.close()
 
 
 def test_a_revoked_devices_next_frame_is_refused_and_its_connection_ended(place: Place, any_broker: Any, server: Foreign):

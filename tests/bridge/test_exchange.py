@@ -119,9 +119,11 @@ def test_discover_asks_for_the_resource_that_its_index_names():
     assert error(told) == "try_later" and told.message["retry_after_s"] == 9 and told.why == "connect"
 
 
-def test_a_report_is_thanked_for():
-    _, way = begin(Exchange("lp-7f3k2m"), message("REPORT", event=0))
-    assert walk(way)[1].message.name == "RESULT"
+@pytest.mark.parametrize(("event", "word"), [(0, "started"), (1, "unpaired"), (2, "factory_reset"), (9, "event_unknown")])
+def test_a_report_is_thanked_for_and_the_log_says_of_what(event: int, word: str):
+    _, way = begin(Exchange("lp-7f3k2m"), message("REPORT", event=event))
+    told = walk(way)[1]
+    assert told.message.name == "RESULT" and told.why == word
 
 
 def test_a_call_goes_out_once_and_its_answer_comes_in_blocks():
