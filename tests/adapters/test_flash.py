@@ -239,6 +239,44 @@ def test_ctrl_c_leaves_a_board_that_works_and_the_same_command_goes_on(board: Pt
     assert done.returncode == 0 and not list(board.directory.rglob("*.new"))
 
 
+# The file system of a chip, in RAM, as the board's own directory.
+LITTLEFS = """
+    import os, vfs
+    class Ram:
+        def __init__(self, blocks):
+            self.data = bytearray(blocks * 4096)
+        def readblocks(self, block, buffer, at=0):
+            at += block * 4096
+            buffer[:] = self.data[at : at + len(buffer)]
+        def writeblocks(self, block, buffer, at=None):
+            if at is None:
+                at = 0
+                self.data[block * 4096 : block * 4096 + 4096] = bytes(4096)
+            at += block * 4096
+            self.data[at : at + len(buffer)] = buffer
+        def ioctl(self, what, value):
+            return {4: len(self.data) // 4096, 5: 4096, 6: 0}.get(what)
+    ram = Ram(32)
+    vfs.VfsLfs2.mkfs(ram)
+    vfs.mount(vfs.VfsLfs2(ram), '/flash')
+    os.chdir('/flash')
+"""
+
+
+def test_on_the_file_system_of_a_chip_files_are_replaced_strays_removed_and_a_full_flash_is_named_first(board: PtyBoard):
+    old = {"main.py": b"old", "lib/latchpin/a.mpy": b"a" * 9_000, "lib/latchpin/b/c.mpy": b"c"}
+    new = {"main.py": b"new", "lib/latchpin/a.mpy": b"A" * 9_000}
+    said: list[str] = []
+    with SerialBoard(board.port) as chip:
+        chip.run(LITTLEFS)
+        assert chip.sync(old, said.append) == 3 and chip.sync(old, said.append) == 0
+        assert chip.sync(new, said.append) == 2 and "removed lib/latchpin/b/c.mpy" in said
+        assert {name: chip.read(name) for name in new} == new and chip.read("lib/latchpin/b/c.mpy") is None
+        with pytest.raises(BoardError, match=r"flash is full: 1[0-9][0-9] KB more are needed"):
+            chip.sync(new | {"lib/latchpin/large.mpy": bytes(150_000)}, said.append)
+        assert {name: chip.read(name) for name in new} == new and chip.sync(new, said.append) == 0
+
+
 def test_a_port_that_another_program_holds_is_said_to_be(board: PtyBoard):
     with serial.Serial(os.path.realpath(board.port), exclusive=True), pytest.raises(BoardError, match="another program has it"):
         SerialBoard(board.port)
