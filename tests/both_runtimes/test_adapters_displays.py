@@ -191,6 +191,11 @@ def test_states_that_a_person_must_tell_apart_have_colours_of_their_own():
     assert len({COLOURS[code] for code in ("waiting", "typo", "wrong_answer", "expired", "locked", "offline", "ready")}) == 7
 
 
+def test_every_title_fits_the_narrowest_display():
+    titles = [line.split("|")[1] for line in prompts.TEXTS.strip().split("\n")]
+    assert len(titles) > 20 and max([len(title) for title in titles]) <= STICK[0] // 16
+
+
 # The same by eight wires.
 
 
