@@ -23,7 +23,7 @@ from host_sim.authorization_server import forms, metadata, metrics, openapi
 from host_sim.authorization_server.admin import AdminEndpoint
 from host_sim.authorization_server.challenge_endpoint import ChallengeEndpoint
 from host_sim.authorization_server.console import account_pages, consent_pages, device_pages, verification_pages
-from host_sim.authorization_server.console.page import on_refused, static_files
+from host_sim.authorization_server.console.page import on_refused, refused_page, static_files
 from host_sim.authorization_server.console.refused import Refused
 from host_sim.authorization_server.device_grant import DeviceAuthorization
 from host_sim.authorization_server.endpoints import TABLE, Endpoint
@@ -130,6 +130,8 @@ async def _refused(request: Request, error: OAuth2Error) -> Response:
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        return await run_in_threadpool(refused_page, request, Refused(error.status_code, "There is no such page here."))
     response = answer(
         error.status_code, {"error": "invalid_request", "error_description": "No such endpoint, or no such method."}
     )

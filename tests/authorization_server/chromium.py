@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ARTEFACTS = Path(__file__).parents[2] / "test-artefacts"
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
-PATIENCE_MS = 30_000  # only a hang takes so long
+PATIENCE_MS = 60_000  # only a hang takes so long
 
 
 def executable() -> str:
@@ -36,7 +36,7 @@ def launched(certificate: Path) -> Iterator[Browser]:
     pin = base64.b64encode(hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()).decode()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=executable(), args=[f"--ignore-certificate-errors-spki-list={pin}"], timeout=2 * PATIENCE_MS
+            executable_path=executable(), args=[f"--ignore-certificate-errors-spki-list={pin}"], timeout=PATIENCE_MS
         )
         try:
             yield browser
