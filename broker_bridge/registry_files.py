@@ -92,14 +92,14 @@ class SqliteFile:
     """A row for each device and for each key. A change writes its own rows; readers need no right to write."""
 
     SUFFIXES = (".sqlite", ".sqlite3", ".db")
-    _TABLES = """
-        CREATE TABLE IF NOT EXISTS devices (
+    _TABLES = (
+        """CREATE TABLE IF NOT EXISTS devices (
             device TEXT PRIMARY KEY, alias TEXT NOT NULL, mqtt_password TEXT NOT NULL, revoked INTEGER NOT NULL
-        ) WITHOUT ROWID;
-        CREATE TABLE IF NOT EXISTS keys (
+        ) WITHOUT ROWID""",
+        """CREATE TABLE IF NOT EXISTS keys (
             device TEXT NOT NULL REFERENCES devices, kid INTEGER NOT NULL, public TEXT NOT NULL, PRIMARY KEY (device, kid)
-        ) WITHOUT ROWID;
-    """
+        ) WITHOUT ROWID""",
+    )
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -109,12 +109,17 @@ class SqliteFile:
         """Another value whenever the content has changed; None where there is no file."""
         try:
             with self._path.open("rb") as file:
-                # The file change counter (sqlite.org/fileformat2.html, section 1.3.7); journals other than WAL keep it.
-                return os.fstat(file.fileno()).st_ino, file.read(28)[24:]
+                header, inode = file.read(28), os.fstat(file.fileno()).st_ino
         except FileNotFoundError:
             return None
         except OSError:
             raise RegistryError("the registry cannot be read: check the permissions of the file") from None
+        # sqlite.org/fileformat2.html, section 1.3: the write version, and the file change counter, which WAL does not keep.
+        if header[18:19] == b"\2":
+            raise RegistryError(
+                "the registry is in WAL mode, for which its readers would have to write: PRAGMA journal_mode = DELETE"
+            )
+        return inode, header[24:]
 
     def read(self) -> dict[str, Any]:
         if not self._path.exists() or not self._path.stat().st_size:
@@ -135,9 +140,9 @@ class SqliteFile:
         if not self._path.exists():
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, _MODE))
         with _refusing(), contextlib.closing(self._open("rw")) as connection:
-            connection.execute("PRAGMA journal_mode = DELETE")
-            connection.executescript(self._TABLES)
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("BEGIN IMMEDIATE")  # first: whoever reads before it writes may be refused without a wait
+            for table in self._TABLES:
+                connection.execute(table)
             self._writer = connection
             try:
                 yield
