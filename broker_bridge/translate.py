@@ -301,7 +301,8 @@ def _asked(message: Message, answer: Answer, refusal: oauth_api.Refusal, profile
     fields = {
         "auth_session": auth_session,
         "inputs": inputs,
-        "message": _text(content.get(members.message), "message"),
+        # A device shows one line: of several inputs, what each is called says more than what is said of all.
+        "message": _text(content.get(members.message), "message") if len(inputs) < 2 else None,
         "tries_left": _number(content.get(members.tries_left), "tries_left"),
         "ttl_s": ttl_s,
         "binding_word": _text(content.get(members.binding_word), "binding_word"),

@@ -156,9 +156,13 @@ class DeviceProcess:
 
     async def wait_for(self, title: str, within_s: float = 30, since: int = 0) -> str:
         """The first screen line from number `since` on whose title is `title`. Raises WorldError with what it showed instead."""
+        return await self.wait_to_read(f"[{title}]", within_s, since)
+
+    async def wait_to_read(self, text: str, within_s: float = 30, since: int = 0) -> str:
+        """The first screen line from number `since` on that has `text` in it. Raises WorldError with what it showed instead."""
 
         def found() -> str | None:
-            return next((line for line in self.lines[since:] if line.startswith(f"[{title}]")), None)
+            return next((line for line in self.lines[since:] if text in line), None)
 
         async with self._news:
             with contextlib.suppress(TimeoutError):
@@ -166,7 +170,7 @@ class DeviceProcess:
         line = found()
         if line is None:
             shown = "\n".join(self.lines[-8:])
-            raise WorldError(f'the device did not show "{title}" within {within_s:g} s. It showed last:\n{shown}')
+            raise WorldError(f'the device did not show "{text}" within {within_s:g} s. It showed last:\n{shown}')
         return line
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:

@@ -336,6 +336,13 @@ def test_with_nothing_to_type_the_prompt_lapses_when_the_device_is_to_look_again
     assert told("CHALLENGE", 403, prompt(inputs=[]).body).message["ttl_s"] == translate.RETRY_S
 
 
+def test_several_inputs_are_shown_by_their_labels():
+    username = {"name": "username", "kind": "text", "label": "User name"}
+    reply = told("CHALLENGE", 403, prompt(inputs=[username, PIN_INPUT]).body).message
+    assert [item["label"] for item in reply["inputs"]] == ["User name", "PIN"]
+    assert "message" not in reply.fields
+
+
 def test_too_many_inputs_are_refused():
     assert refusal("CHALLENGE", 403, prompt(inputs=[PIN_INPUT] * 9).body).why == "as_inputs"
     assert refusal("CHALLENGE", 403, prompt(inputs={"pin": 1}).body).why == "as_inputs"

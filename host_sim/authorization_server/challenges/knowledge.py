@@ -47,7 +47,7 @@ def ask(at: At) -> Asked:
     inputs = [entry.asked() for entry in _round(at, given)]
     if not at.known and not given:
         inputs.insert(0, at.settings.username.asked())
-    return Asked(inputs, "Ask the owner who it is")
+    return Asked(inputs, "Ask the owner who it is" if len(inputs) > 1 else inputs[0]["label"])
 
 
 def judge(at: At, answers: Mapping[str, str]) -> Verdict:
