@@ -245,6 +245,18 @@ def test_an_idle_entry_is_wiped_without_spending_an_attempt():
     assert world.code == "waiting" and world.shown[-1].entry == "" and world.state == "WAITING"
 
 
+def test_an_idle_entry_does_not_postpone_the_end_of_its_prompt():
+    world = World().wait_for_pin()
+    ends_ms = world.agent.deadline_ms
+    for keys in ("123", "A", "4*"):
+        world.type(keys)
+        assert world.agent.deadline_ms == world.now_ms + 30_000
+        world.wait()
+        assert world.state == "WAITING" and world.shown[-1].entry == "" and world.agent.deadline_ms == ends_ms
+    world.wait()
+    assert world.state == "CHALLENGING"
+
+
 # proves: FIPA-9.6.2-a
 def test_a_prompt_that_lapses_is_asked_for_again_without_an_answer():
     world = World().wait_for_pin()

@@ -183,7 +183,7 @@ class Agent:
         elif self._wake_ms is not None and self._now_ms >= self._wake_ms:
             self._wake_ms = None
             if self.state == "WAITING":
-                fire("idle" if self._entry or self._answers else self._keyed("lapsed"), self._prompt)
+                fire(self._keyed("lapsed") if self._now_ms >= self._lapses_ms else "idle", self._prompt)
             elif self.state == "READY":
                 fire(self._keyed(self._renewal()))
             else:
@@ -261,7 +261,9 @@ class Agent:
         from latchpin.agent.pin_entry import PinEntry
 
         self._entry = PinEntry(inputs[done] if done < len(inputs) else {"name": "", "kind": 0, "max": 0})
-        self._wake_ms = self._now_ms + self._prompt.get("ttl_s", 600) * 1000
+        if when != "idle":
+            self._lapses_ms = self._now_ms + self._prompt.get("ttl_s", 600) * 1000
+        self._wake_ms = self._lapses_ms
         self.show_entry(when, cause)
 
     def show_entry(self, when, cause):
