@@ -40,7 +40,7 @@ check: $(STAMP)  ## lint, types and house rules
 	$(BIN)/pyright --project device --pythonpath $(BIN)/python --typeshedpath "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	$(BIN)/python -m pytest -q tests/house_rules
 
-bench: $(STAMP)  ## what it costs: time by leg, bytes on the wire, heap and .mpy sizes
+bench: $(STAMP)  ## what it costs: time by leg, bytes on the wire, heap and .mpy sizes, what a bridge carries
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 bundle: $(STAMP)  ## the device's code compiled: a folder for mip and a ROMFS image, in build/bundle

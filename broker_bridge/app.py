@@ -17,7 +17,7 @@ from broker_bridge import bridge_key, exchange, life, logs, profile, traces, tra
 from broker_bridge.as_client import PROBE_EVERY_S, AsClient
 from broker_bridge.broker_client import BrokerClient, Login
 from broker_bridge.configuration import ConfigurationError
-from broker_bridge.devices import Devices, Live, Opened
+from broker_bridge.devices import Devices, Live, Opened, down, parse
 from broker_bridge.exchange import Ask, Call, Discover, Entry, Told, Way, World
 from broker_bridge.handshake import Responder
 from broker_bridge.https_client import HttpsClient
@@ -166,7 +166,7 @@ class App:
             self._service_manager.tell("READY=1")
 
     def _on_publish(self, topic: str, payload: bytes, admit: Callable[[], None]) -> None:
-        parsed = bridge_side.parse(topic) if self._inventory is not None else None
+        parsed = parse(topic) if self._inventory is not None else None
         if self._inventory is None or parsed is None or self._inventory.ask_ahead(parsed[0]):
             self._take(topic, payload, admit)
         else:
@@ -186,7 +186,7 @@ class App:
             if isinstance(came, Opened):
                 self._begin(came)
             elif came is not None:
-                self._broker.publish(bridge_side.down(came[0]), came[1], FRAME_EXPIRY_S)
+                self._broker.publish(down(came[0]), came[1], FRAME_EXPIRY_S)
         except Exception as failure:
             # A defect of ours must not become a way to stop the bridge from outside.
             logs.line("defect", logging.ERROR, failure, step="take")
@@ -271,7 +271,7 @@ class App:
         logs.line("request", level, **members, code=told.why, status=told.message.get("status"), ms=ms)
         if not live.exchange.closed and not live.keyed.over(int(time.monotonic() - live.born_s)):
             frame, _ = live.keyed.seal(plaintext, entry.answers)
-            self._broker.publish(bridge_side.down(live.device), bytes(frame), FRAME_EXPIRY_S)
+            self._broker.publish(down(live.device), bytes(frame), FRAME_EXPIRY_S)
 
     def _show(self, live: Live, message: messages.Message) -> None:
         # `shown` masks what messages.py calls secret; a canary in each of those fields is looked for by a test.

@@ -29,7 +29,7 @@ class Cache(Generic[_T]):
             fetching = asyncio.ensure_future(fetch())
             fetching.add_done_callback(lambda done: done.cancelled() or done.exception())
             cached = self._found[key] = (self._clock(), fetching)
-        return await asyncio.shield(cached[1])
+        return cached[1].result() if cached[1].done() else await asyncio.shield(cached[1])
 
     def forget(self, key: str) -> None:
         """The next `get` fetches."""

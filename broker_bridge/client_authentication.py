@@ -21,27 +21,30 @@ MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
 
 
 class ClientAuthentication:
-    """Made once from the settings. Raises ConfigurationError: the key cannot sign ES256 or RS256. Does not print its key."""
+    """Made once from the settings, with the secret or the key of that moment. Does not print them.
+
+    Raises ConfigurationError: the key cannot sign ES256 or RS256.
+    """
 
     def __init__(self, configured: AuthorizationServer) -> None:
         self._configured = configured
         self._key, self._alg = _load(configured) if configured.client_authentication == "private_key_jwt" else (None, "")
+        self._form: dict[str, str] = {}
+        self._headers: dict[str, str] = {}
+        secret = configured.secret()
+        if secret is not None and configured.client_authentication == "client_secret_basic":
+            # RFC 6749, section 2.3.1: both halves form-encoded first.
+            pair = f"{quote_plus(configured.client_id)}:{quote_plus(secret.get_secret_value())}"
+            self._headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        elif secret is not None:
+            self._form["client_secret"] = secret.get_secret_value()
 
     def add(self, form: dict[str, str], headers: dict[str, str]) -> None:
         """Adds to a request what its client authentication needs."""
-        configured = self._configured
+        form.update(self._form)
+        headers.update(self._headers)
         if self._key is not None:
             form.update(client_assertion_type=ASSERTION, client_assertion=self._assertion())
-            return
-        secret = configured.secret()
-        if secret is None:
-            return
-        if configured.client_authentication == "client_secret_basic":
-            # RFC 6749, section 2.3.1: both halves form-encoded first.
-            pair = f"{quote_plus(configured.client_id)}:{quote_plus(secret.get_secret_value())}"
-            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-        else:
-            form["client_secret"] = secret.get_secret_value()
 
     def _assertion(self) -> str:
         assert self._key is not None

@@ -3,12 +3,14 @@
 Not for I/O and not for what a request asks: a frame comes in with the time, a reply to publish or an opened request comes out.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from math import ceil
 from typing import Any, NamedTuple
 
+from broker_bridge import sealing, tables
 from broker_bridge.exchange import Exchange
 from broker_bridge.handshake import Responder, Started
 from broker_bridge.limits import Allowances
@@ -17,13 +19,16 @@ from broker_bridge.settings import Limits
 from latchpin.wire import bridge_side, cbor, edhoc, session
 from latchpin.wire.bridge_side import is_request
 from latchpin.wire.errors import PeerError
-from latchpin.wire.messages import Message, unpack
+from latchpin.wire.messages import Message
 
 PENDING_S = 30
 HINT_EVERY_S = 2
 REFUSAL = bridge_side.pack_step(0)
 
 Log = Callable[..., None]
+
+parse = functools.lru_cache(4096)(bridge_side.parse)
+down = functools.lru_cache(4096)(bridge_side.down)
 
 
 class Opened(NamedTuple):
@@ -112,7 +117,7 @@ class Devices:
     def take(self, topic: str, payload: bytes, now_s: float) -> tuple[str, bytes] | Opened | None:
         """What a frame leads to: (device, payload) to publish on its `down`, an Opened request, or nothing."""
         self.counts["frames"] += 1
-        parsed = bridge_side.parse(topic)
+        parsed = parse(topic)
         if parsed is None or parsed[1] not in (bridge_side.HELLO, bridge_side.UP) or parsed[2] not in (None, self._replica):
             return self._drop("foreign_topic")
         device = parsed[0]
@@ -123,6 +128,9 @@ class Devices:
         if not self._frames.take(speaker.name):
             return self._drop("flood")
         try:
+            frame = sealing.parse(payload) if parsed[1] == bridge_side.UP else None
+            if frame is not None:
+                return self._sealed(device, frame, speaker, now_s)
             decoded: Any = cbor.decode(payload)
             if parsed[1] == bridge_side.UP and isinstance(decoded, list) and len(decoded) == 3:
                 return self._sealed(device, session.parse(decoded), speaker, now_s)
@@ -246,7 +254,7 @@ class Devices:
         if not live.confirmed:
             self._confirm(live)
         try:
-            message = unpack(plaintext)
+            message = tables.unpack(plaintext)
         except PeerError:
             return self._drop("malformed")
         if not is_request(message):

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
-from broker_bridge import translate
+from broker_bridge import tables, translate
 from broker_bridge.oauth_api import Answer, AuthorizationServerMetadata
 from broker_bridge.profile import Profile
 from broker_bridge.refusals import Refused
@@ -196,7 +196,7 @@ def sealable(told: Told, now_s: int, dpop_nonce: str | None) -> bytes:
         fields["dpop_nonce"] = dpop_nonce
     elif fields.get("error") == NUMBERS["use_dpop_nonce"]:
         raise Refused("internal", "as_nonce_missing")
-    plaintext = messages.pack(Message(told.message.name, fields))
+    plaintext = tables.pack(Message(told.message.name, fields))
     if len(plaintext) > MOST_PLAINTEXT:
         raise Refused("internal", "as_too_long_together")
     return plaintext
@@ -206,7 +206,7 @@ def _call_digest(message: Message) -> bytes:
     # What makes two CALLs the same call: all but rid, block and the proof, which is new in every request.
     fields = {**message.fields, "rid": bytes(messages.RID_BYTES), "block": 0}
     fields.pop("dpop", None)
-    return hashlib.sha256(messages.pack(Message("CALL", fields))).digest()
+    return hashlib.sha256(tables.pack(Message("CALL", fields))).digest()
 
 
 def _blocks(called: Called) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import lakers as _lakers
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from broker_bridge.sealing import QuickSession
 from latchpin.wire import cbor, edhoc
 from latchpin.wire.errors import PeerError
 from latchpin.wire.session import Session
@@ -69,7 +70,7 @@ class Started:
             message_4 = self._edhoc_state.prepare_message_4()
             secret = self._edhoc_state.edhoc_exporter(0, b"", 16)
             salt = self._edhoc_state.edhoc_exporter(1, b"", 8)
-        return message_4, Session(bytes(secret), bytes(salt), self._c_i, self._c_r, device, "bridge")
+        return message_4, QuickSession(bytes(secret), bytes(salt), self._c_i, self._c_r, device, "bridge")
 
 
 class _Guard:

@@ -218,7 +218,7 @@ def json_object(fetched: Fetched) -> dict[str, Any]:
     if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
         raise Refused("internal", "content_type")
     try:
-        value = json.loads(fetched.body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        value = _decode(fetched.body.decode("utf-8"))
     except (ValueError, RecursionError):
         raise Refused("internal", "json") from None
     if not isinstance(value, dict):
@@ -235,6 +235,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(_: str) -> None:
     raise ValueError
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant).decode
 
 
 def retry_after_s(fetched: Fetched) -> int | None:

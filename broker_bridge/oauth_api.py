@@ -3,7 +3,7 @@
 Not for meaning (translate.py) and not strict about strangers: members that nobody here knows are left aside.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -86,11 +86,12 @@ class Input(Words):
     choices: Annotated[list[str], Field(min_length=1, max_length=8)] | None = None
 
 
-class Answer(BaseModel):
+class Answer(NamedTuple):
     """One HTTP answer after the checks of as_client.py. `content` is the JSON object; it may hold secrets and does not print."""
 
-    model_config = ConfigDict(frozen=True)
-
     status: int
-    content: dict[str, Any] = Field(repr=False)
+    content: dict[str, Any]
     retry_after_s: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status})"

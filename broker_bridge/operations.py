@@ -5,6 +5,7 @@ Not for device detail, which stands in the log: no number here has a device's na
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
@@ -41,30 +42,34 @@ class Metrics(Collector):
         self._numbers = numbers
         self._registry = registry = CollectorRegistry()
         registry.register(self)
-        self._requests = Counter(
+        # `labels` looks a number up under a lock, among the same few each time.
+        requests = Counter(
             "latchpin_bridge_requests", "Requests of devices, by what they were told.", ["op", "outcome"], registry=registry
         )
-        self._challenges = Counter(
+        challenges = Counter(
             "latchpin_bridge_challenge_requests",
             "CHALLENGE alone: start, answer, or a question where it stands (ask).",
             ["op", "outcome"],
             registry=registry,
         )
-        self._took = Histogram(
+        took = Histogram(
             "latchpin_bridge_request_duration_seconds",
             "From a request opened to its reply sealed.",
             ["op"],
             buckets=BUCKETS_S,
             registry=registry,
         )
-        self._upstream_took = Histogram(
+        upstream_took = Histogram(
             "latchpin_bridge_upstream_duration_seconds",
             "An HTTPS request to the authorization server or a resource.",
             ["upstream", "result"],
             buckets=BUCKETS_S,
             registry=registry,
         )
-        self._pins = Counter("latchpin_pin_attempts", "Answers of people, by what came of them.", ["result"], registry=registry)
+        pins = Counter("latchpin_pin_attempts", "Answers of people, by what came of them.", ["result"], registry=registry)
+        self._requests, self._challenges = functools.cache(requests.labels), functools.cache(challenges.labels)
+        self._took, self._upstream_took = functools.cache(took.labels), functools.cache(upstream_took.labels)
+        self._pins = functools.cache(pins.labels)
         self._lockouts = Counter("latchpin_pin_lockouts", "Answers that met a lock.", registry=registry)
         self._replays = Counter("latchpin_replays_served", "Requests answered from what was said before.", registry=registry)
 
@@ -73,15 +78,15 @@ class Metrics(Collector):
         if repeated:
             self._replays.inc()
             return
-        self._requests.labels(op, outcome).inc()
+        self._requests(op, outcome).inc()
         if challenge is not None:
-            self._challenges.labels(challenge, outcome).inc()
+            self._challenges(challenge, outcome).inc()
         if challenge == "answer":
-            self._pins.labels(outcome).inc()
+            self._pins(outcome).inc()
             if outcome == "locked":
                 self._lockouts.inc()
         if seconds is not None:
-            self._took.labels(op).observe(seconds)
+            self._took(op).observe(seconds)
 
     @contextlib.contextmanager
     def upstream(self, name: str) -> Iterator[None]:
@@ -91,7 +96,7 @@ class Metrics(Collector):
             yield
             result = "answered"
         finally:
-            self._upstream_took.labels(name, result).observe(asyncio.get_running_loop().time() - began_s)
+            self._upstream_took(name, result).observe(asyncio.get_running_loop().time() - began_s)
 
     def collect(self) -> Iterable[Metric]:
         families: dict[str, Metric] = {}

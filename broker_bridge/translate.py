@@ -313,7 +313,7 @@ def _asked(message: Message, answer: Answer, refusal: oauth_api.Refusal, profile
 def _inputs(error: str, content: dict[str, Any], profile: Profile) -> list[dict[str, Any]]:
     listed = content.get(profile.members.inputs) if profile.members.inputs else None
     if listed is not None:
-        if not isinstance(listed, list) or len(listed) > bridge_side.limit("inputs"):
+        if not isinstance(listed, list) or len(listed) > _limit("inputs"):
             raise Refused("internal", "as_inputs")
         try:
             wanted = [oauth_api.Input.model_validate(item) for item in listed]
@@ -363,7 +363,7 @@ def _error(message: Message, code: str, why: str, **fields: Any) -> Told:
 def _reply(name: str, message: Message, fields: dict[str, Any]) -> Message:
     kept = {field: value for field, value in fields.items() if value is not None}
     for field, value in kept.items():
-        if isinstance(value, str) and len(value.encode()) > bridge_side.limit(field):
+        if isinstance(value, str) and len(value.encode()) > _limit(field):
             raise Refused("internal", f"as_too_long_{field}")
     return Message(name, {"rid": message["rid"], **kept})
 
@@ -376,15 +376,17 @@ def _words(model: type[_Words], answer: Answer) -> _Words:
 
 
 def _number(value: object, field: str) -> int | None:
-    return min(value, bridge_side.limit(field)) if type(value) is int and value >= 0 else None
+    return min(value, _limit(field)) if type(value) is int and value >= 0 else None
 
 
 def _text(value: object, field: str) -> str | None:
-    return _cut(value, bridge_side.limit(field)) if isinstance(value, str) else None
+    return _cut(value, _limit(field)) if isinstance(value, str) else None
 
 
 def _cut(text: str | None, most_bytes: int) -> str | None:
     if text is None:
         return None
-    shown = "".join(character if character.isprintable() else " " for character in text).strip()
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else " " for character in text)
+    shown = text.strip()
     return shown.encode()[:most_bytes].decode(errors="ignore") or None

@@ -21,6 +21,8 @@ SECTIONS = {
     "heap": "device_heap",
     "sizes": "sizes",
     "bridge": "sealed_path",
+    "sessions": "live_sessions",
+    "replicas": "replicas",
     "as": "authorization_server",
     "guessing": "guessing",
     "crypto": "crypto",

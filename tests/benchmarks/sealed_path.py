@@ -1,220 +1,270 @@
-"""What a bridge carries: sealed round trips and handshakes a second, beside the bare echo of the same broker in the same run.
+"""What a bridge carries, and where its time goes: the full path, the same path with payloads unopened, and a naive bridge.
 
-Not a limit of the product: broker, bridge, AS and all devices share this machine's cores. CPU a trip is the steadier figure.
+Not a limit of the product: broker, bridge, AS and all devices share this machine. Every ratio is of two figures of one round.
 """
 
 import asyncio
-import getpass
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import tomli_w
-
-from broker_bridge import bridge_key, mosquitto
-from broker_bridge.registry import Registry, hash_mqtt_password
 from host_sim.broker import loop_factory
-from host_sim.world import Service
 from latchpin.wire import bridge_side, topics
 from tests.benchmarks import report
-from tests.benchmarks.load import Link, LoadDevice, join
-from tests.bridge.driver import KID, LOOPBACK, Identity
-from tests.brokers.measure import cpu_s
-from tests.brokers.running import certificate, free_port, have_mosquitto, installed
+from tests.benchmarks.load import LoadDevice, Post, post_to
+from tests.benchmarks.place import HERE, PASSWORD, Place, broker_here, on_core
 
-HERE = Path(__file__).resolve().parent
 DEVICES = 32
-ECHO, PAYLOAD = "echo-1", bytes(256)
+ECHO, WIRE, PASS, NAIVE = "echo-1", "wire-1", "pass-1", "naive-1"
 CHALLENGE = {
     "resource": 0,
     "scope": 0,
     "code_challenge": "c" * 43,
     "dpop": ".".join(("h" * 200, "c" * 200, "s" * 86)),
 }
+SEALED_CHALLENGE_BYTES = 1024
+PLAIN = (
+    b'{"client_id":"latchpin-device","response_type":"code","scope":"led:read","resource":"https://localhost/mcp","code_challenge":"%s",'
+    b'"code_challenge_method":"S256","device_id":"lp-load-1","dpop":"%s"}'
+) % (b"c" * 43, str(CHALLENGE["dpop"]).encode())
+
+HANDSHAKE, DISCOVER = "handshake (4 messages)", "DISCOVER (sealed, answered from memory)"
+BROKER, AS = "the broker alone: echo of 1 KB", "the AS alone: POST of 1 KB"
+UNOPENED, FULL, BY_NAIVE = "unopened: in, POST, out", "full: open, check, POST, check, seal", "naive: paho, requests.post"
 
 
-class Place:
-    """Broker, bridge and trivial AS as processes, and devices in this one."""
+class Measured(NamedTuple):
+    per_s: float
+    spent_us: dict[str, float]
 
-    def __init__(self, folder: Path, broker: str) -> None:
-        self.folder, self.kind = folder, broker
-        self.services: dict[str, Service] = {}
-        self.counts: dict[str, int] = {}
-        self.links: list[Link] = []
-        self.devices: list[LoadDevice] = []
 
-    async def __aenter__(self) -> "Place":
-        try:
-            await self._build()
-        except BaseException:
-            await self.__aexit__()
-            raise
-        return self
+Load = Callable[[Place, float], Awaitable[Measured]]
 
-    async def __aexit__(self, *_: object) -> None:
-        for link in self.links:
-            link.close()
-        await asyncio.gather(*(service.end() for service in self.services.values()))
 
-    async def _build(self) -> None:
-        folder = self.folder
-        folder.chmod(0o700)
-        ca, chain, key = certificate(folder)
-        bridge = bridge_key.make(folder / "bridge.key")
-        identities = self._enrol(bridge.public)
-        broker_port, as_port = free_port(), free_port()
-        (folder / "password").write_text("a password for bridges")
-        (folder / "client.secret").write_text("client-secret-" + "q" * 20)
-        self._write_bridge(broker_port, as_port)
-        trivial = [sys.executable, str(HERE / "trivial_as.py"), str(as_port), str(chain), str(key)]
-        await self._start("as", trivial)
-        await self._start_broker(broker_port, chain, key)
-        await self._start("bridge", [sys.executable, "-m", "host_sim", "bridge", "--config", "bridge.toml"])
-        echo = await join(broker_port, ca, "bridge-2", "a password for bridges", [bridge_side.replica_filter(ECHO)])
-        echo.heard = lambda topic, payload: echo.publish(topics.topic(topic.split("/")[2], "down"), payload)
-        self.links.append(echo)
-        for identity in identities:
-            link = await join(broker_port, ca, identity.device, identity.password, [topics.topic(identity.device, "down")])
-            self.links.append(link)
-            self.devices.append(LoadDevice(identity, link, self.counts))
-
-    def _enrol(self, bridge_public: bytes) -> list[Identity]:
-        registry = Registry(self.folder / "devices.toml")
-        identities = [Identity(bridge_public, f"lp-load-{number}") for number in range(DEVICES)]
-        for identity in identities:
-            registry.enrol(identity.device, identity.public, hash_mqtt_password(identity.password.encode()))
-        return identities
-
-    def _write_bridge(self, broker_port: int, as_port: int) -> None:
-        issuer = f"https://localhost:{as_port}"
-        table = {
-            "broker": {
-                "url": f"mqtts://localhost:{broker_port}",
-                "username": "bridge",
-                "password_file": "password",
-                "ca": "ca.pem",
-            },
-            "authorization_server": {
-                "issuer": issuer,
-                "client_id": "latchpin-device",
-                "client_secret_file": "client.secret",
-                "ca": "ca.pem",
-                "private_networks": LOOPBACK,
-            },
-            "resources": [{"uri": f"{issuer}/mcp", "scopes": ["led:read"], "ca": "ca.pem", "private_networks": LOOPBACK}],
-            "identity": {"key_file": "bridge.key", "kid": KID},
-            "registry": {"file": "devices.toml"},
-            # One machine stands for thousands of devices here.
-            "limits": {"frames_per_s": 1e6, "frames_burst": 1_000_000, "handshakes_per_s": 1e6},
-        }
-        (self.folder / "bridge.toml").write_text(tomli_w.dumps(table))
-
-    async def _start_broker(self, port: int, chain: Path, key: Path) -> None:
-        names = ["bridge", "bridge-2"]
-        if self.kind == "mosquitto":
-            hashed = hash_mqtt_password(b"a password for bridges")
-            listener = mosquitto.Listener(port, chain, key)
-            registry = Registry(self.folder / "devices.toml")
-            conf = mosquitto.write(self.folder, registry, listener, dict.fromkeys(names, hashed), user=getpass.getuser())
-            await self._start("broker", [installed("mosquitto"), "-c", str(conf)], says_ready=False)
-            for _ in range(200):
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except OSError:
-                    await asyncio.sleep(0.05)
-                else:
-                    writer.close()
-                    return
-            raise AssertionError((self.folder / "broker.log").read_text())
-        table = {
-            "listen": f"127.0.0.1:{port}",
-            "certificate": chain.name,
-            "private_key": key.name,
-            "registry": "devices.toml",
-            "bridge": {"usernames": names, "password_file": "password"},
-        }
-        (self.folder / "broker.toml").write_text(tomli_w.dumps(table))
-        await self._start("broker", [sys.executable, "-m", "host_sim", "broker", "--config", "broker.toml"])
-
-    async def _start(self, name: str, command: list[str], says_ready: bool = True) -> None:
-        self.services[name] = Service(name, command, self.folder, says_ready)
-        await self.services[name].start()
-
-    def _cpu_s(self) -> dict[str, float]:
-        try:
-            used = {name: cpu_s(service._process.pid) for name, service in self.services.items() if service._process}
-        except OSError:  # no /proc here
-            used = {}
-        return {**used, "devices": time.process_time()}
-
-    async def load(self, begin: Callable[[LoadDevice], None], what: str, seconds: float) -> tuple[float, dict[str, float]]:
-        """(things done a second, CPU microseconds of each process a thing) with every device at it."""
-        for device in self.devices:
+async def count(place: Place, seconds: float, parts: list[str], begin: Callable[[LoadDevice], None]) -> Measured:
+    """Things done a second by all devices, and what each of `parts` used for one."""
+    with on_core(place.cores[1]):
+        for device in place.devices:
             begin(device)
         await asyncio.sleep(0.2)
-        before, used, began = self.counts.get(what, 0), self._cpu_s(), time.monotonic()
+        before, used, began = sum(device.done for device in place.devices), place.spent_us(parts), time.monotonic()
         await asyncio.sleep(seconds)
-        done, took = self.counts.get(what, 0) - before, time.monotonic() - began
-        spent = {name: 1e6 * (now - used[name]) / max(1, done) for name, now in self._cpu_s().items()}
-        await asyncio.gather(*(device.rest() for device in self.devices))
-        assert done, f"no {what} came back; counted: {self.counts}"
-        return done / took, spent
+        done, took = sum(device.done for device in place.devices) - before, time.monotonic() - began
+        now = place.spent_us(parts)
+        await asyncio.gather(*(device.rest() for device in place.devices))
+    assert done, "nothing came back"
+    return Measured(done / took, {name: (now[name] - used[name]) / done for name in parts})
 
 
-# What every device does, what comes back for it, and how it begins.
-LOADS: dict[str, tuple[str, Callable[[LoadDevice], None]]] = {
-    "bare echo, 256 B, no bridge": ("echo", lambda device: device.echo(ECHO, PAYLOAD)),
-    "handshake (4 messages)": ("handshake", lambda device: device.shake()),
-    "DISCOVER (sealed, from the cache)": ("OFFER", lambda device: device.ask("DISCOVER", {"resource": 0})),
-    "CHALLENGE (sealed, one HTTPS POST)": ("PROMPT", lambda device: device.ask("CHALLENGE", CHALLENGE)),
+async def broker_alone(place: Place, seconds: float) -> Measured:
+    return await count(place, seconds, ["broker", "load"], lambda device: device.repeat(ECHO, bytes(SEALED_CHALLENGE_BYTES)))
+
+
+async def as_alone(place: Place, seconds: float) -> Measured:
+    with on_core(place.cores[1]):
+        done, running = 0, True
+        posts = [await post_to(place.as_port, place.ca, "/pass", bytes(SEALED_CHALLENGE_BYTES)) for _ in range(DEVICES)]
+
+        def answered(post: Post) -> None:
+            nonlocal done
+            done += 1
+            if running:
+                post.again()
+
+        for post in posts:
+            post.answered = lambda post=post: answered(post)
+            post.again()
+        await asyncio.sleep(0.2)
+        before, used, began = done, place.spent_us(["AS", "load"]), time.monotonic()
+        await asyncio.sleep(seconds)
+        counted, took, now = done - before, time.monotonic() - began, place.spent_us(["AS", "load"])
+        running = False
+        for post in posts:
+            post.transport.close()
+    return Measured(counted / took, {name: (now[name] - used[name]) / counted for name in used})
+
+
+async def unopened(place: Place, seconds: float) -> Measured:
+    parts = ["bridge-pass", "broker", "AS", "load"]
+    return await count(place, seconds, parts, lambda device: device.repeat(PASS, bytes(SEALED_CHALLENGE_BYTES)))
+
+
+async def naive(place: Place, seconds: float) -> Measured:
+    return await count(place, seconds, ["bridge-naive", "broker", "AS", "load"], lambda device: device.repeat(NAIVE, PLAIN))
+
+
+def sealed(kind: str, fields: dict[str, Any], reply: str) -> Load:
+    async def load(place: Place, seconds: float) -> Measured:
+        for device in place.devices:
+            device.seal(int(seconds * 5000 / DEVICES), kind, fields)
+        return await count(place, seconds, [*place.replicas, "broker", "AS", "load"], lambda device: device.ask(reply))
+
+    return load
+
+
+async def handshakes(place: Place, seconds: float) -> Measured:
+    return await count(place, seconds, [*place.replicas, "broker", "load"], lambda device: device.shake())
+
+
+LOADS: dict[str, Load] = {
+    BROKER: broker_alone,
+    AS: as_alone,
+    UNOPENED: unopened,
+    HANDSHAKE: handshakes,
+    FULL: sealed("CHALLENGE", CHALLENGE, "PROMPT"),
+    DISCOVER: sealed("DISCOVER", {"resource": 0}, "OFFER"),
+    BY_NAIVE: naive,
 }
+RATIOS = (
+    ("a", "full / unopened: what sealing and checking leave", 0.5),
+    ("b", "unopened / the slower of broker and AS alone", None),
+    ("c", "full / naive", 10),
+)
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Prints a table for each broker and returns its figures."""
-    brokers = ["embedded", *(["mosquitto"] if have_mosquitto() and not quick else [])]
-    figures = {}
-    for broker in brokers:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            figures[broker] = runner.run(_measure(broker, 1 if quick else 3, 0.6 if quick else 1.5))
+    """Prints the tables and returns their figures."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner, tempfile.TemporaryDirectory(prefix="latchpin-bench-") as folder:
+        return runner.run(_measure(Path(folder), broker_here(), 1 if quick else 5, 0.5 if quick else 1.5))
+
+
+async def _measure(folder: Path, broker: str, rounds: int, seconds: float) -> dict[str, Any]:
+    found: dict[str, list[Measured]] = {name: [] for name in LOADS}
+    async with Place(folder, broker, DEVICES) as place:
+        for name, program in (("bridge-pass", "passing_bridge.py"), ("bridge-naive", "naive_bridge.py")):
+            replica = PASS if name == "bridge-pass" else NAIVE
+            await place.start(name, sys.executable, str(HERE / program), "bridge-1.toml", replica, core=place.cores[0])
+        echo = await place.link("bridge-echo", PASSWORD, [bridge_side.replica_filter(ECHO)])
+        echo.heard = lambda topic, payload: echo.publish(topics.topic(topic.split("/")[2], "down"), payload[:256])
+        for _ in range(rounds):
+            for name, load in LOADS.items():
+                found[name].append(await load(place, seconds))
+        figures = _show(broker, found, rounds, seconds)
+        tenth = statistics.median(measured.per_s for measured in found[FULL]) / 10
+        figures["added_ms"] = await _latency(place, tenth, rounds, 1 if seconds < 1 else 3)
     return figures
 
 
-async def _measure(broker: str, rounds: int, seconds: float) -> dict[str, Any]:
-    rates: dict[str, list[float]] = {name: [] for name in LOADS}
-    spent: dict[str, list[dict[str, float]]] = {name: [] for name in LOADS}
-    with tempfile.TemporaryDirectory(prefix="latchpin-bench-") as folder:
-        async with Place(Path(folder), broker) as place:
-            for _ in range(rounds):
-                for name, (what, begin) in LOADS.items():
-                    rate, used = await place.load(begin, what, seconds)
-                    rates[name].append(rate)
-                    spent[name].append(used)
-    echo, *_ = LOADS
+def _show(broker: str, found: dict[str, list[Measured]], rounds: int, seconds: float) -> dict[str, Any]:
     rows, figures = [], {}
-    for name in LOADS:
-        ratio = [rate / bare for rate, bare in zip(rates[name], rates[echo], strict=True)]
-        cpu = {part: statistics.median(used[part] for used in spent[name]) for part in spent[name][0]}
-        shown = [f"{cpu[part]:.0f}" if part in cpu else "-" for part in ("bridge", "broker", "as", "devices")]
-        rows.append([name, report.spread(rates[name]), report.spread(ratio, 3), *shown])
-        figures[name] = {
-            "per_s": report.figure(rates[name], 1),
-            "of_echo": report.figure(ratio),
-            "cpu_us": {part: round(value) for part, value in cpu.items()},
-        }
+    for name, measured in found.items():
+        spent = {part: statistics.median(each.spent_us[part] for each in measured) for part in measured[0].spent_us}
+        bridge = sum(used for part, used in spent.items() if part.startswith("bridge"))
+        shown = [f"{spent[part]:.0f}" if part in spent else "-" for part in ("broker", "AS", "load")]
+        rates = [each.per_s for each in measured]
+        busy = f"{bridge * statistics.median(rates) / 1e4:.0f} %" if bridge else "-"
+        rows.append([name, report.spread(rates), f"{bridge:.0f}" if bridge else "-", busy, *shown])
+        figures[name] = {"per_s": report.figure(rates, 1), "cpu_us": {part: round(used) for part, used in spent.items()}}
     report.table(
-        f"Bridge: {DEVICES} devices at once, {broker} broker; a second, median of {rounds} rounds of {seconds:g} s (least..most)",
-        ["what", "a second", "of the echo", "CPU us: bridge", "broker", "AS", "devices"],
+        f"Bridge: {DEVICES} devices at once, {broker} broker; round trips a second, median of {rounds} rounds of {seconds:g} s",
+        ["what", "a second", "CPU us: bridge", "of its core", "broker", "AS", "devices"],
         rows,
         [
-            "one of each in turn in every round; `of the echo` divides by the echo of the same round",
-            "all over TLS with QoS 1; one bridge process that logs as it does by default; devices: one process, mqtt5 codec",
-            "CPU us: of each process for one round trip, from /proc (10 ms ticks): the steadier figure on a busy machine",
-            "the AS answers every challenge with the same 403 at once (trivial_as.py); the bridge's limits are lifted",
+            "one of each in turn in every round; all over TLS with QoS 1; 1 KB up, 256 B down but for the naive one",
+            "the bridge has a core of its own; broker, AS and devices share the other. Near 100 % of its core the bridge is what "
+            "is measured; else it waits for the others, or for whoever else uses this machine, and the ratio of CPU says more",
+            "unopened: the bridge's own MQTT and HTTPS clients with nothing between them (passing_bridge.py)",
+            "naive: JSON in plaintext, a TLS connection for each POST, as requests.post makes it (naive_bridge.py)",
+            "the AS says the same 403 at once (trivial_as.py); devices seal ahead and open one answer in 64 (load.py)",
         ],
     )
+    ratio_rows = []
+    for letter, says, at_least in RATIOS:
+        rates = {name: [each.per_s for each in found[name]] for name in found}
+        above, below = {
+            "a": (rates[FULL], rates[UNOPENED]),
+            "b": (rates[UNOPENED], [min(pair) for pair in zip(rates[BROKER], rates[AS], strict=True)]),
+            "c": (rates[FULL], rates[BY_NAIVE]),
+        }[letter]
+        ratios = [one / other for one, other in zip(above, below, strict=True)]
+        ratio_rows.append([f"({letter}) {says}", report.spread(ratios, 2), _cpu(letter, found), at_least or "-"])
+        figures[f"ratio_{letter}"] = report.figure(ratios)
+    report.table("Ratios of these, round by round", ["", "of rates", "of CPU in the bridge", "at least"], ratio_rows)
     return figures
+
+
+def _cpu(letter: str, found: dict[str, list[Measured]]) -> str:
+    def bridge(name: str) -> list[float]:
+        return [sum(used for part, used in each.spent_us.items() if part.startswith("bridge")) for each in found[name]]
+
+    names = {"a": (UNOPENED, FULL), "c": (BY_NAIVE, FULL)}.get(letter)
+    if names is None:
+        return "-"
+    return report.spread([one / max(1, other) for one, other in zip(bridge(names[0]), bridge(names[1]), strict=True)], 2)
+
+
+async def _latency(place: Place, per_s: float, rounds: int, seconds: float) -> dict[str, Any]:
+    """p50 and p99 at so many requests a second, with the bridge and without any."""
+    with on_core(place.cores[1]):
+        wire = await place.link("bridge-wire", PASSWORD, [bridge_side.replica_filter(WIRE)])
+        posts = {
+            device.device: await post_to(place.as_port, place.ca, "/pass", bytes(SEALED_CHALLENGE_BYTES))
+            for device in place.devices
+        }
+
+        def carry(topic: str, payload: bytes) -> None:
+            name = topic.split("/")[2]
+            posts[name].answered = lambda: wire.publish(topics.topic(name, "down"), payload[:256])
+            posts[name].again()
+
+        wire.heard = carry
+        took: dict[str, list[list[float]]] = {"bridge": [], "wire": []}
+        for _ in range(rounds):
+            for way in took:
+                took[way].append(await _at_rate(place.devices, way == "bridge", per_s, seconds))
+    rows, figures = [], {}
+    for percent in (50, 99):
+        ways = {way: [_percentile(times, percent) for times in took[way]] for way in took}
+        added = [one - other for one, other in zip(ways["bridge"], ways["wire"], strict=True)]
+        rows.append([f"p{percent}", *(report.spread(ways[way], 1) for way in ways), report.spread(added, 1)])
+        figures[f"p{percent}"] = report.figure(added)
+    report.table(
+        f"(d) Latency at a tenth of that load, {per_s:.0f} a second, evenly; ms, median of {rounds} rounds of {seconds:g} s",
+        ["", "with the bridge", "without", "added"],
+        rows,
+        ["without: the same broker, devices and AS, with a bare relay in the devices' process in the bridge's place"],
+    )
+    return figures
+
+
+async def _at_rate(devices: list[LoadDevice], by_bridge: bool, per_s: float, seconds: float) -> list[float]:
+    """Milliseconds from when each request was due to its answer."""
+    loop, took = asyncio.get_running_loop(), list[float]()
+    number, all_of_them = 0, int(per_s * seconds)
+    idle = list(devices)
+    for device in devices:
+        device.seal(all_of_them // len(devices) + 8, "CHALLENGE", CHALLENGE)
+    began = loop.time()
+    finished = asyncio.Event()
+
+    def say() -> None:
+        nonlocal number
+        now = loop.time()
+        while number < all_of_them and idle and began + number / per_s <= now:
+            device, due = idle.pop(0), began + number / per_s
+            number += 1
+            if by_bridge:
+                device.ask("PROMPT")
+            else:
+                device.repeat(WIRE, bytes(SEALED_CHALLENGE_BYTES))
+            device.once(lambda device=device, due=due: done(device, due))
+        if number < all_of_them:
+            loop.call_at(max(now + 0.0005, began + number / per_s), say)
+
+    def done(device: LoadDevice, due: float) -> None:
+        took.append(1000 * (loop.time() - due))
+        idle.append(device)
+        if len(took) == all_of_them:
+            finished.set()
+
+    say()
+    await asyncio.wait_for(finished.wait(), seconds + 60)
+    return took
+
+
+def _percentile(values: list[float], percent: int) -> float:
+    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]

@@ -31,4 +31,4 @@ def test_the_sizes_are_measured_shown_and_written(tmp_path: Path) -> None:
 def test_an_unknown_section_is_refused_with_the_list_of_those_there_are() -> None:
     done = bench("speed")
     assert done.returncode == 2
-    assert "legs, bytes, heap, sizes, bridge, as, guessing, crypto" in done.stderr
+    assert "legs, bytes, heap, sizes, bridge, sessions, replicas, as, guessing, crypto" in done.stderr
