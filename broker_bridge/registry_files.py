@@ -108,25 +108,22 @@ class SqliteFile:
     def stamp(self) -> object:
         """Another value whenever the content has changed; None where there is no file."""
         try:
-            with self._path.open("rb") as file:
-                header, inode = file.read(28), os.fstat(file.fileno()).st_ino
+            status = self._path.stat()
         except FileNotFoundError:
             return None
-        except OSError:
-            raise RegistryError("the registry cannot be read: check the permissions of the file") from None
-        # sqlite.org/fileformat2.html, section 1.3: the write version, and the file change counter, which WAL does not keep.
-        if header[18:19] == b"\2":
-            raise RegistryError(
-                "the registry is in WAL mode, for which its readers would have to write: PRAGMA journal_mode = DELETE"
-            )
-        return inode, header[24:]
+        # Never open(): to close it would take away the locks that SQLite holds on the file (sqlite.org/howtocorrupt.html, 2.2).
+        with _refusing(), contextlib.closing(self._open("ro")) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        return status.st_ino, status.st_size, status.st_mtime_ns, version
 
     def read(self) -> dict[str, Any]:
-        if not self._path.exists() or not self._path.stat().st_size:
+        if not self._path.exists():
             return {}
         found: dict[str, Fields] = {}
         with _refusing(), contextlib.closing(self._open("ro")) as connection:
             connection.execute("BEGIN")  # both tables as of one moment
+            if not connection.execute("SELECT name FROM sqlite_schema").fetchall():
+                return {}  # made a moment ago, and not committed yet
             rows = connection.execute("SELECT device, alias, mqtt_password, revoked FROM devices")
             for device, alias, password, revoked in rows:
                 found[device] = {"alias": alias, "mqtt_password": password, "revoked": bool(revoked), "keys": []}
@@ -137,12 +134,15 @@ class SqliteFile:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """No other writer has the file meanwhile."""
-        if not self._path.exists():
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, _MODE))
-        with _refusing(), contextlib.closing(self._open("rw")) as connection:
+        new = not self._path.exists()
+        with _refusing(), contextlib.closing(self._open("rwc")) as connection:
             connection.execute("BEGIN IMMEDIATE")  # first: whoever reads before it writes may be refused without a wait
+            if new:
+                self._path.chmod(_MODE)
             for table in self._TABLES:
                 connection.execute(table)
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {version + 1}")
             self._writer = connection
             try:
                 yield
@@ -171,6 +171,5 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, KeyError):
-        raise RegistryError(
-            "the registry is not a SQLite file of ours, or is locked: check its permissions, or put back the last good one"
-        ) from None
+        text = "the registry is no SQLite file of ours, is locked or in WAL mode: put back the last good one, or see its rights"
+        raise RegistryError(text) from None

@@ -121,13 +121,13 @@ def _enrol_some(path: Path, name: str) -> None:
 def test_writers_at_the_same_time_lose_nothing(tmp_path: Path, name: str):
     path = tmp_path / name
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_enrol_some, args=(path, f"writer-{name}")) for name in "ab"]
+    writers = [context.Process(target=_enrol_some, args=(path, f"writer-{name}")) for name in "abcd"]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(60)
         assert writer.exitcode == 0
-    assert len(Registry(path).all()) == 20
+    assert len(Registry(path).all()) == 40
     assert {file.name for file in tmp_path.iterdir()} <= {name, f"{name}.lock"}
 
 
@@ -164,11 +164,6 @@ def test_a_reader_that_may_not_write_reads_sqlite_too(registry: Registry):
     finally:
         folder.chmod(0o755)
         registry.path.chmod(0o640)
-    with contextlib.closing(sqlite3.connect(registry.path)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-    with pytest.raises(RegistryError, match="journal_mode = DELETE"):
-        reader.reload()
-    assert reader.get("lp-7f3k2m")
 
 
 def test_many_devices_are_enrolled_as_one_change_or_not_at_all(registry: Registry):
