@@ -50,8 +50,10 @@ class EmptyChip(PtyBoard):
             self._restart()
         elif self._rom and _SYNC in typed:
             self.flashed = True  # or will be, when a REPL is asked for
-        elif self._rom and self.flashed and typed.startswith(b"\r\x03"):
+        elif self._rom and self.flashed and typed in (b"\r\x03", b"\r\x03\r\x01"):
             self._restart()
+            if not (self.directory / "main.py").exists():
+                self._await_prompt()
         super()._hear(typed)
 
     def _restart(self) -> None:

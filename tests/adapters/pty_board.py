@@ -126,11 +126,14 @@ class PtyBoard:
         self._say(b"MPY: soft reboot\r\n")
         self._boot(run_main=not self._raw)
         if self._raw:
-            # Before its prompt stands there the binary throws away what was typed; a chip does not.
-            banner = b""
-            while not banner.endswith(b">>> "):
-                banner += os.read(self._inner, 4096)
+            self._await_prompt()
             os.write(self._inner, b"\x01")
+
+    def _await_prompt(self) -> None:
+        # Before its prompt stands there the binary throws away what was typed; a chip does not.
+        banner = b""
+        while not banner.endswith(b">>> "):
+            banner += os.read(self._inner, 4096)
 
     def _say(self, data: bytes) -> None:
         if not data:
