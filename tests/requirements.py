@@ -30,6 +30,7 @@ def proves(*identifiers: str) -> Callable[[Test], Test]:
 
 
 _DEPLOYER = "a duty of whoever deploys it: no program can prove it"
+_NO_BROWSER = "a device has no browser: it says so, and stops"
 
 # draft-ietf-oauth-first-party-apps-04 (1 July 2026)
 FIPA = {
@@ -51,6 +52,7 @@ FIPA = {
     "FIPA-4.1-d": Requirement("AS", "MUST", "Parameters of an authorization request, and of supported extensions, are accepted."),
     "FIPA-5-a": Requirement("AS", "MUST", "The first-partyness of the client is verified before going on."),
     "FIPA-5-b": Requirement("AS", "SHOULD", "Practices of RFC 8252 hold for the web leg."),
+    "FIPA-5-c": Requirement("client", "SHOULD", "Practices of RFC 8252 hold for the web leg.", _NO_BROWSER),
     "FIPA-5.1-a": Requirement("AS", "MUST", "A client_id that is not the client determined otherwise is rejected."),
     "FIPA-5.1-b": Requirement("client", "MUST", "response_type is code."),
     "FIPA-5.2-a": Requirement("AS", "MUST", "An error response follows where the information is not sufficient."),
@@ -61,10 +63,17 @@ FIPA = {
     "FIPA-5.2.2.1.1-a": Requirement("client", "SHOULD", "code_challenge is in the first request where the web is likely."),
     "FIPA-5.2.2.1.1-b": Requirement("AS", "MUST NOT", "A request_uri is returned without a code_challenge."),
     "FIPA-5.2.2.1.1-c": Requirement("AS", "SHOULD", "RFC 9700 holds for the web leg, iss included."),
+    "FIPA-5.2.2.1.1-d": Requirement("client", "SHOULD", "RFC 9700 holds for the web leg, iss included.", _NO_BROWSER),
     "FIPA-5.3.1-a": Requirement("AS", "MUST", "auth_session is protected from inspection by the client."),
     "FIPA-5.3.1-b": Requirement("AS", "MUST", "auth_session is unique, and SHOULD have 256 bits of entropy."),
     "FIPA-5.3.1-c": Requirement("client", "MUST", "auth_session is sent, stored, and replaced by any response that has one."),
     "FIPA-5.3.1-d": Requirement("AS", "SHOULD", "auth_session is bound to the device, and rejected from another one."),
+    "FIPA-5.3.1-e": Requirement(
+        "client",
+        "SHOULD",
+        "auth_session is discarded when the user logs out.",
+        "nobody logs in at a device: its owner unpairs it at the AS, which ends its sessions and tokens",
+    ),
     "FIPA-6-a": Requirement("AS", "MUST", "A token request for such a code has no redirect_uri."),
     "FIPA-6.2-b": Requirement(
         "AS",
@@ -75,6 +84,12 @@ FIPA = {
     "FIPA-9.2-a": Requirement("AS", "MAY", "The web can be forced at any stage."),
     "FIPA-9.3-a": Requirement("AS", "SHOULD", "Guessing and credential stuffing are met as at a web login."),
     "FIPA-9.3-b": Requirement("AS", "SHOULD", "Requests of the same auth_session are rate-limited."),
+    "FIPA-9.3-c": Requirement(
+        "AS",
+        "SHOULD",
+        "Client attestation is used where it is possible.",
+        "the boards have no key that their maker attests; the bridge, which authenticates, vouches for each device",
+    ),
     "FIPA-9.4-a": Requirement("deployer", "SHOULD", "Measures are taken against client impersonation.", _DEPLOYER),
     "FIPA-9.5-a": Requirement("AS", "SHOULD", "Tokens are sender-constrained."),
     "FIPA-9.5-b": Requirement(
@@ -94,6 +109,42 @@ FIPA = {
     "FIPA-9.7.1-a": Requirement("deployer", "MUST", "Several first-party applications give an identical experience.", _DEPLOYER),
     "FIPA-9.7.3-a": Requirement("deployer", "RECOMMENDED", "They share one SDK.", _DEPLOYER),
     "FIPA-9.8-a": Requirement("deployer", "NOT RECOMMENDED", "Use in browser applications.", _DEPLOYER),
+}
+
+# Every MUST and SHOULD of the draft, row by row: who reads it from front to back finds each of them here.
+FIPA_ROWS: dict[int, tuple[str, ...]] = {
+    1: ("1.1-a",),
+    2: ("1.3-a", "1.3-b"),
+    3: ("4.1-a",),
+    4: ("4.1-b",),
+    5: ("4.1-c",),
+    6: ("4.1-d",),
+    7: ("5-a",),
+    8: ("5-b", "5-c"),
+    9: ("5.1-a",),
+    10: ("5.1-b",),
+    11: ("5.2-a",),
+    12: ("5.2.2-a",),
+    13: ("5.2.2-b",),
+    14: ("5.2.2.1-a", "5.2.2.1-b"),
+    15: ("5.2.2.1.1-a",),
+    16: ("5.2.2.1.1-b",),
+    17: ("5.2.2.1.1-c", "5.2.2.1.1-d"),
+    18: ("5.3.1-a", "5.3.1-b"),
+    19: ("5.3.1-c", "5.3.1-e"),
+    20: ("5.3.1-d",),
+    21: ("6.2-a",),
+    22: ("9.3-a", "9.3-c"),
+    23: ("9.3-b",),
+    24: ("9.4-a",),
+    25: ("9.5-a", "9.5-b"),
+    26: ("9.5.1-a", "9.5.1-b", "9.5.1-c", "9.5.1-d", "9.5.1-e"),
+    27: ("9.6.1-a",),
+    28: ("9.6.2-a",),
+    29: ("9.7.1-a",),
+    30: ("9.7.3-a",),
+    31: ("9.8-a",),
+    32: ("9.2-a",),
 }
 
 # RFC 6749, 7009, 7636, 7662, 8252, 8414, 8628, 8707, 9068, 9126, 9207, 9449, 9470, 9700: what binds an AS that offers what ours

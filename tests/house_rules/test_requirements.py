@@ -7,7 +7,7 @@ import ast
 import re
 from pathlib import Path
 
-from tests.requirements import REQUIREMENTS
+from tests.requirements import FIPA, FIPA_ROWS, REQUIREMENTS
 
 TESTS = Path(__file__).parents[1]
 _COMMENT = re.compile(r"^\s*# proves: (.+)$", re.MULTILINE)
@@ -75,3 +75,11 @@ def test_each_requirement_is_a_sentence_with_somebody_who_bears_it():
     assert [name for name, requirement in REQUIREMENTS.items() if requirement.bearer not in bearers] == []
     assert [name for name, requirement in REQUIREMENTS.items() if not requirement.sentence.endswith(".")] == []
     assert [name for name in REQUIREMENTS if not re.fullmatch(r"[A-Z0-9]+-[0-9.]+-[a-z]{1,2}", name)] == []
+
+
+def test_the_checklist_of_the_draft_has_its_32_rows_and_each_sentence_stands_in_one():
+    assert list(FIPA_ROWS) == list(range(1, 33))
+    rows = [f"FIPA-{name}" for names in FIPA_ROWS.values() for name in names]
+    assert sorted(rows) == sorted(set(rows)) and set(rows) <= set(FIPA)
+    # What else is there says what happens where the draft says MAY, or nothing.
+    assert {name for name in FIPA if name not in rows} == {"FIPA-6-a", "FIPA-6.2-b"}
