@@ -239,15 +239,15 @@ class ChallengeEndpoint:
         max_age_s = request.max_age(fields)
         if session.asking is not None or not ("acr_values" in fields or max_age_s is not None):
             return session
-        wanted = fields.get("acr_values", session.acr or "")
-        rule = policy.choose(self._settings.policy, session.scope, session.device, wanted)
-        if rule is None or rule.by_web == "required":
-            return session
+        wanted, names, acr = fields.get("acr_values", ""), session.challenges, session.acr
+        if wanted and acr not in wanted.split():
+            rule = policy.choose(self._settings.policy, session.scope, session.device, wanted)
+            if rule is not None and rule.acr in wanted.split() and rule.challenges:
+                names, acr = " ".join(rule.challenges), rule.acr
         stale = max_age_s is not None and now_s - (session.auth_time or 0) > max_age_s
-        names = " ".join(rule.challenges)
-        if not stale and names == session.challenges:
+        if not stale and acr == session.acr:
             return session
-        transaction.step_up(session.id, names, rule.acr)
+        transaction.step_up(session.id, names, acr)
         session = steps.again(transaction, session)
         steps.begin(self._services, transaction, session, now_s)
         return session
