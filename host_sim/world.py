@@ -154,11 +154,11 @@ class DeviceProcess:
         self._process.stdin.write(keys.encode())
         await self._process.stdin.drain()
 
-    async def wait_for(self, title: str, within_s: float = 30, since: int = 0) -> str:
+    async def wait_for(self, title: str, within_s: float = 90, since: int = 0) -> str:
         """The first screen line from number `since` on whose title is `title`. Raises WorldError with what it showed instead."""
         return await self.wait_to_read(f"[{title}]", within_s, since)
 
-    async def wait_to_read(self, text: str, within_s: float = 30, since: int = 0) -> str:
+    async def wait_to_read(self, text: str, within_s: float = 90, since: int = 0) -> str:
         """The first screen line from number `since` on that has `text` in it. Raises WorldError with what it showed instead."""
 
         def found() -> str | None:

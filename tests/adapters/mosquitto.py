@@ -65,4 +65,4 @@ class Mosquitto:
     def stop(self) -> None:
         self._process.send_signal(18)
         self._process.terminate()
-        self._process.wait(5)
+        self._process.wait(30)

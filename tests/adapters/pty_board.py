@@ -158,7 +158,7 @@ class PtyBoard:
         self._pump.join(2)
         assert self._process is not None
         self._process.kill()
-        self._process.wait(5)
+        self._process.wait(30)
         if not self._off.is_set():
             os.close(self._outer_slave)
             os.close(self._outer)

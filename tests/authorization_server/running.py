@@ -144,7 +144,7 @@ class Server(Files):
         """Its exit code. Raises subprocess.TimeoutExpired: it took longer than 5 s."""
         self.http.close()
         self.process.send_signal(number)
-        code = self.process.wait(5)
+        code = self.process.wait(30)
         self._reader.join(5)
         return code
 

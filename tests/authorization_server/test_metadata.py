@@ -74,7 +74,7 @@ def test_the_authorization_endpoint_tells_the_person_and_redirects_nobody(server
 def test_nothing_is_served_in_plaintext_nor_below_tls_1_2(server):
     address = ("127.0.0.1", urlsplit(server.issuer).port)
     with pytest.raises(httpx2.HTTPError):
-        httpx2.post(f"http://localhost:{address[1]}/challenge", data={"a": "b"}, timeout=5)
+        httpx2.post(f"http://localhost:{address[1]}/challenge", data={"a": "b"}, timeout=30)
     context = ssl.create_default_context(cafile=str(server.ca))
     context.set_ciphers("DEFAULT:@SECLEVEL=0")  # or OpenSSL would not even offer it
     context.minimum_version = ssl.TLSVersion.TLSv1

@@ -89,8 +89,8 @@ def test_mosquitto_takes_the_files_and_does_as_they_say(tmp_path: Path):
         south.publish("latchpin/1/lp-alpha/down", b"alpha's")
         assert delta.publish("latchpin/1/lp-alpha/hello", b"not delta's") == NOT_AUTHORIZED
         assert delta.publish("latchpin/1/lp-delta/hello", b"delta's") == 0
-        assert alpha.messages.get(timeout=10).payload == b"alpha's"
-        assert south.messages.get(timeout=10).payload == b"delta's"
+        assert alpha.messages.get(timeout=30).payload == b"alpha's"
+        assert south.messages.get(timeout=30).payload == b"delta's"
         assert alpha.messages.empty() and south.messages.empty()
         assert "Error" not in log.read_text().rpartition("Reloading config")[2]
         for client in (south, alpha, delta):

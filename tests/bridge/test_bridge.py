@@ -43,7 +43,7 @@ class Town(NamedTuple):
         return Device(self.place.identity(), self.broker)
 
     def get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.operations, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.operations, timeout=30)
         connection.request("GET", path)
         response = connection.getresponse()
         return response.status, response.read().decode()

@@ -133,7 +133,7 @@ def _process(command: list[str], log: object) -> Iterator[subprocess.Popen[str]]
     finally:
         process.terminate()
         try:
-            process.wait(5)
+            process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -110,7 +110,7 @@ def names(text: str) -> set[tuple[str, str]]:
 ALL = {command for path in READMES for command in commands((ROOT / path).read_text())}
 
 
-def run(command: str, folder: Path, within_s: float = 60, **environment: str) -> str:
+def run(command: str, folder: Path, within_s: float = 180, **environment: str) -> str:
     """What the command prints, typed into a shell in `folder` with the virtual environment active."""
     clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PIN")}
     clean |= {"PATH": f"{BIN}{os.pathsep}{clean['PATH']}", **environment}
@@ -121,7 +121,7 @@ def run(command: str, folder: Path, within_s: float = 60, **environment: str) ->
     return done.stdout
 
 
-def make(command: str, within_s: float = 60) -> str:
+def make(command: str, within_s: float = 180) -> str:
     """A make command on this virtual environment, which is installed already."""
     assert command.startswith("make ")
     place = shlex.quote(str(BIN.parent))

@@ -52,7 +52,7 @@ class SpiedDevice(Hands):
         for key in text:
             self._keys.put_nowait(key)
 
-    async def wait_for(self, code: str, since: int = 0, within_s: float = 30) -> Any:
+    async def wait_for(self, code: str, since: int = 0, within_s: float = 90) -> Any:
         """The first view since number `since` with this code."""
         async with asyncio.timeout(within_s):
             while True:

@@ -40,7 +40,7 @@ def alive(pids: list[int]) -> list[int]:
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_without_a_terminal_it_plays_the_person_too_and_exits_0(runtime: str, broker: str) -> None:
     done = subprocess.run(
-        [LATCHPIN, "demo", "--runtime", runtime, "--broker", broker], capture_output=True, text=True, timeout=60
+        [LATCHPIN, "demo", "--runtime", runtime, "--broker", broker], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
     story = ("[PIN?]", "same words on both sides", "[Typing error]", "[Ready]", "[Answer]", "The tool answered:")
@@ -50,7 +50,7 @@ def test_without_a_terminal_it_plays_the_person_too_and_exits_0(runtime: str, br
 
 
 def test_verbose_shows_the_exchange_as_decoded_with_secrets_masked() -> None:
-    done = subprocess.run([LATCHPIN, "demo", "--pin", "auto", "--verbose"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([LATCHPIN, "demo", "--pin", "auto", "--verbose"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     for word in ("DISCOVER", "CHALLENGE", "PROMPT", "TOKEN", "TOKENS", "CALL"):
         assert re.search(rf"bridge \|.*\b{word}\b", done.stdout), word
@@ -71,7 +71,7 @@ class Terminal:
         )
         os.close(slave)
 
-    def until(self, pattern: str, within_s: float = 40) -> str:
+    def until(self, pattern: str, within_s: float = 120) -> str:
         end = time.monotonic() + within_s
         while time.monotonic() < end:
             found = re.search(pattern, self.shown, re.S)
@@ -118,7 +118,7 @@ def test_in_a_terminal_it_asks_refuses_a_slip_and_takes_the_pin(terminal) -> Non
     demo.until(r"\[Typing error\]")
     demo.type(f"{pin[:3]}-{pin[3:6]}-{pin[6:]}\n")
     demo.until(r"The tool answered: .+")
-    assert demo.process.wait(10) == 0
+    assert demo.process.wait(30) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -128,7 +128,7 @@ def test_a_signal_ends_everything_and_leaves_no_process(terminal, number: signal
     below = descendants(demo.process.pid)
     assert len(below) >= 5, "broker, AS, MCP server, bridge and device"
     demo.process.send_signal(number)
-    demo.process.wait(10)
+    demo.process.wait(30)
     assert alive(below) == []
 
 
@@ -138,5 +138,5 @@ def test_a_signal_in_the_middle_of_starting_leaves_no_process(terminal) -> None:
     while len(below := descendants(demo.process.pid)) < 3 and time.monotonic() < end:
         time.sleep(0.05)
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(10) == 130
+    assert demo.process.wait(30) == 130
     assert alive(below) == []

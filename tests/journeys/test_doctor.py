@@ -13,7 +13,7 @@ LATCHPIN = str(Path(sys.executable).parent / "latchpin")
 
 def doctor(world: World) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [LATCHPIN, "doctor", "--device", str(world.folder / "device")], capture_output=True, text=True, timeout=60
+        [LATCHPIN, "doctor", "--device", str(world.folder / "device")], capture_output=True, text=True, timeout=120
     )
 
 

@@ -37,7 +37,7 @@ class Served:
         return ssl.create_default_context(cafile=str(self.issuer.ca))
 
     def client(self, auth: httpx2.Auth | None = None) -> httpx2.Client:
-        return httpx2.Client(verify=self.context, trust_env=False, auth=auth, timeout=10)
+        return httpx2.Client(verify=self.context, trust_env=False, auth=auth, timeout=30)
 
     def token(self, **other: Any) -> str:
         return self.issuer.token(self.key, self.resource, **other)
@@ -105,7 +105,7 @@ def serving(
             yield Served(resource, issuer, process, log, ec.generate_private_key(ec.SECP256R1()))
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(30)
 
 
 @pytest.fixture(scope="session")

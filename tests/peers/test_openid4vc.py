@@ -59,7 +59,7 @@ class App:
         return json.loads(line)
 
     def end(self) -> int:
-        self.process.communicate(timeout=10)
+        self.process.communicate(timeout=30)
         return self.process.returncode
 
 
