@@ -7,18 +7,23 @@ each proof is signed before the clock starts.
 import asyncio
 import json
 import ssl
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import uvloop
 
+from broker_bridge import logs
+from host_sim.authorization_server import dpop
+from host_sim.authorization_server.challenge_endpoint import ChallengeEndpoint
+from host_sim.authorization_server.forms import Posted
 from host_sim.world import Service, free_ports
-from tests.authorization_server import running
+from tests.authorization_server import clocked, running
 from tests.authorization_server.parties import DpopKey, basic, verifier_and_challenge
 from tests.benchmarks import report
 from tests.brokers.measure import cpu_s
@@ -197,8 +202,41 @@ async def _measure(folder: Path, rounds: int, each: int) -> dict[str, list[Round
     return found
 
 
+def _legs(folder: Path, count: int) -> dict[str, float]:
+    """CPU of the parts of one first challenge request, in us, with nothing around them: no HTTP, and no commit of its own."""
+    with clocked.server(folder, now_s=int(time.time()), log_level="warning") as server:
+        logs.start("warning")
+        services, key = server.services, DpopKey()
+        endpoint, url = ChallengeEndpoint(services), f"{server.issuer}/challenge"
+        device = Device(server, 0)
+
+        def posted() -> Posted:
+            head, _, body = device.first_challenge(services.nonces.issue(server.now_s)).partition(b"\r\n\r\n")
+            headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+            return Posted(dict(parse_qsl(body.decode())), headers["Authorization"], (headers["DPoP"],))
+
+        requests = [posted() for _ in range(count)]
+        proof = key.sign(url, services.nonces.issue(server.now_s))
+
+        async def together() -> float:
+            def all_of_them() -> float:
+                began = time.process_time()
+                for request in requests:
+                    assert endpoint.answer(request).status_code == 403
+                return time.process_time() - began
+
+            return await services.storage.together(all_of_them)
+
+        began = time.process_time()
+        for _ in range(count):
+            dpop.verify(proof, "POST", url)
+        proofs = time.process_time() - began
+        return {"proof": proofs / count * 1e6, "endpoint": asyncio.run(together()) / count * 1e6}
+
+
 def run(quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
+        legs = _legs(Path(folder) / "legs", 50 if quick else 500)
         found = uvloop.run(_measure(Path(folder), 1 if quick else 5, 10 if quick else 30))
     ratios = {
         name: [mine.a_second / bare.a_second for mine, bare in zip(found[name], found["bare"], strict=True)]
@@ -222,7 +260,19 @@ def run(quick: bool) -> dict[str, Any]:
             "Median (least to most) of the rounds; the ratio is that of each round. Proofs are signed before the clock starts.",
         ),
     )
-    return {
+    bare, whole = (statistics.median(each.cpu_us for each in found[name]) for name in ("bare", "challenge"))
+    report.table(
+        "AS: where the CPU of a first challenge request goes, us",
+        ("part", "us"),
+        [
+            ("TLS, HTTP, routing: what the bare handler costs", f"{bare:.0f}"),
+            ("the proof: reading, P-256, claims", f"{legs['proof']:.0f}"),
+            ("client, policy, session: rules and statements", f"{legs['endpoint'] - legs['proof']:.0f}"),
+            ("form, commit and what is between", f"{whole - bare - legs['endpoint']:.0f}"),
+        ],
+        ("The second and third are measured in this process, before the servers run; the last is what is left.",),
+    )
+    return {"legs": legs} | {
         name: {"a_second": report.figure([each.a_second for each in measured], 1)}
         | {"cpu_us": report.figure([each.cpu_us for each in measured], 1)}
         | ({"ratio": report.figure(ratios[name])} if name in ratios else {})
