@@ -80,14 +80,21 @@ class Accounts:
         if not is_password(account.password if account else _NOBODY, password) or account is None:
             return None
         if _hasher.check_needs_rehash(account.password):
-            self.set_password(account.id, password)
+            hashed = _hashed(password)
+            with self._storage.transaction() as transaction:
+                transaction.set_password(account.id, hashed)
         return account
 
-    def set_password(self, account: str, password: str) -> None:
-        """Raises AccountError: such a password cannot be."""
+    def change_password(self, account: Account, password: str, by: str | None, but_here: bytes = b"") -> None:
+        """Whoever was signed in is not any more, but in the browser whose sign-in has the digest `but_here`.
+
+        by: the account that does it, or None for the operator. Raises AccountError: such a password cannot be.
+        """
         hashed = _hash(password)
         with self._storage.transaction() as transaction:
-            transaction.set_password(account, hashed)
+            transaction.set_password(account.id, hashed)
+            transaction.end_other_sign_ins(account.id, but_here)
+            audit(transaction, by, "password_changed", account.name, self._now_s())
 
 
 def is_password(hashed: str, password: str) -> bool:
@@ -106,6 +113,10 @@ def _hash(password: str) -> str:
         raise AccountError(f"a password has at most {MAX_PASSWORD} characters")
     if len(set(password)) < 5:
         raise AccountError("this password is too easy to guess: four or five words make a good one")
+    return _hashed(password)
+
+
+def _hashed(password: str) -> str:
     with _turn():
         return _hasher.hash(_prepared(password))
 

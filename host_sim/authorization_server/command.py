@@ -49,13 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands.add_parser("serve", help="start the authorization server", parents=[common], epilog=_EPILOG, formatter_class=raw)
 
     users = commands.add_parser("user", help="people: accounts, and how they prove who they are").add_subparsers(
-        dest="as_action", required=True, metavar="add|otp|knowledge|unlock"
+        dest="as_action", required=True, metavar="add|password|otp|knowledge|unlock"
     )
-    add = users.add_parser("add", help="give a person an account; asks for the password", parents=[common])
-    add.add_argument("name", metavar="NAME", help="what they sign in with: letters, digits and . _ + @ -")
-    add.add_argument(
-        "--password-file", type=Path, metavar="FILE", help="take the password from the first line of this file (- is stdin)"
-    )
+    for action, text in (
+        ("add", "give a person an account; asks for the password"),
+        ("password", "give an account another password, and sign it out everywhere"),
+    ):
+        parser = users.add_parser(action, help=text, parents=[common])
+        parser.add_argument("name", metavar="NAME", help="what they sign in with: letters, digits and . _ + @ -")
+        parser.add_argument(
+            "--password-file", type=Path, metavar="FILE", help="take the password from the first line of this file (- is stdin)"
+        )
 
     for action, text in (
         ("otp", "set up an authenticator (TOTP): prints what it takes, this once"),
@@ -175,6 +179,13 @@ def _serve(settings: Settings) -> int:
 def _user(services: Services, args: argparse.Namespace) -> int:
     if args.as_action == "add":
         return _add_user(services, args.name, args.password_file)
+    if args.as_action == "password":
+        account = services.accounts.by_name(args.name)
+        if account is None:
+            raise AccountError("there is no account of this name: `latchpin as user add` makes one")
+        services.accounts.change_password(account, _password(args.password_file), None)
+        print("Changed. Whoever was signed in with the old one is not any more.")
+        return 0
     if args.as_action == "otp":
         uri = admin.enrol_otp(services, args.name)
         print(uri)

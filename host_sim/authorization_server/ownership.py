@@ -216,6 +216,7 @@ def revoke_application(services: Services, account: Account, family: str) -> Non
         if found is None or found.subject != account.id or found.device is not None:
             raise AdminError(404, "not_yours", "no application with access has this id: look at your list")
         transaction.revoke_family(family, now_s)
+        transaction.forget_consents(account.id, found.client_id)  # it asks again
         audit(transaction, account.id, "revoked", found.client_id, now_s)
     logs.line("revoked", client=found.client_id, family=family)
 
@@ -311,6 +312,7 @@ def _offered(transaction: Transaction, account: Account, device: str, now_s: int
 def _end(transaction: Transaction, device: str, now_s: int) -> None:
     transaction.end_sessions(device, now_s)  # a satisfied one would give a fresh code
     transaction.void_pin(pin.in_advance(device))
+    transaction.end_device_grants(device, now_s)
     transaction.revoke_device(device, now_s)
     transaction.end_waiting_device_grants(device, now_s)
 

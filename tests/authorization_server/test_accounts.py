@@ -13,6 +13,7 @@ from host_sim.authorization_server.accounts import AccountError, Accounts, Busy
 from host_sim.authorization_server.storage import Storage
 from host_sim.authorization_server.storage.schema import MIGRATIONS
 from tests.authorization_server import running
+from tests.authorization_server.browsing import Browser, account
 
 PASSWORD = "correct horse battery staple"
 
@@ -135,6 +136,19 @@ def test_the_console_line_makes_an_account_from_a_password_file_and_prints_no_pa
     assert "line@example.org may sign in at" in done.stdout and PASSWORD not in done.stdout
     again = server.run("user", "add", "line@example.org", "--password-file", str(file))
     assert (again.returncode, again.stdout) == (1, "") and "choose another name" in again.stderr
+
+
+def test_the_console_line_gives_another_password_and_signs_the_account_out(server: running.Server):
+    browser = Browser(server).sign_in(account(server, "forgetful"))
+    file = server.folder / "another"
+    file.write_text("another password altogether\n")
+    done = server.run("user", "password", "forgetful", "--password-file", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert browser.get("/").url.path == "/sign-in"
+    browser.sign_in("forgetful", "another password altogether").get("/activity")
+    assert "The operator Password changed forgetful" in browser.text
+    done = server.run("user", "password", "no-such-name", "--password-file", str(file))
+    assert done.returncode == 1 and "user add" in done.stderr
 
 
 def test_the_console_line_takes_no_password_as_a_word_and_asks_only_at_a_terminal(server: running.Server):

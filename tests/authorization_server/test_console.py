@@ -8,9 +8,9 @@ import re
 import jwt
 import pytest
 
-from tests.authorization_server import running
+from tests.authorization_server import running, web
 from tests.authorization_server.browsing import PASSWORD, Browser, account
-from tests.authorization_server.parties import Party, wrong_pin
+from tests.authorization_server.parties import Party, basic, wrong_pin
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +209,19 @@ def test_an_unredeemed_code_ends_with_a_revocation_too(server, ada):
     ada.get(f"/devices/{party.device}")
     ada.send(f"/devices/{party.device}/revoke")
     assert party.redeem(code).json()["error"] == "invalid_grant"
+
+
+def test_what_was_approved_and_not_fetched_yet_ends_with_a_revocation_too(server, ada):
+    party = Party(server)
+    wanted = {"scope": "led:read", "resource": running.RESOURCE, "device_id": party.device}
+    shown = party.post("device_authorization", wanted).json()
+    ada.get("/device")
+    ada.send("/device", user_code=shown["user_code"])
+    ada.send("/device", decision="allow")
+    ada.get(f"/devices/{party.device}")
+    ada.send(f"/devices/{party.device}/unpair")
+    grant = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": shown["device_code"]}
+    assert party.post("token", grant).json()["error"] == "expired_token"
 
 
 def test_unpaired_a_device_is_anybody_s_again(server, ada, grace):
@@ -410,3 +423,18 @@ def test_the_code_on_a_screen_lets_its_device_in_as_the_approver_s_and_no_other_
         card(other, second)
         assert other.send(f"/waiting/{session}/approve", code=foreign).status_code == 429
         assert second.follow().status_code == 403
+
+
+def test_an_application_that_was_taken_off_the_account_page_has_to_ask_again(tmp_path):
+    with running.server(tmp_path, clients=web.CLIENTS) as own:
+        browser = Browser(own).sign_in(account(own, "ada"))
+        fields, verifier = web.query()
+        web.authorize(browser, fields)
+        code = web.came_back(web.decide(browser))["code"]
+        grant = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier, "redirect_uri": web.BACK}
+        tokens = own.http.post("/token", data=grant, headers={"Authorization": basic(web.WEB, web.SECRET)}).json()
+        assert "refresh_token" in tokens
+        assert web.authorize(browser, web.query()[0]).status_code == 303  # without a question: it was allowed before
+        page = browser.get("/account").text
+        browser.send(re.search(r"/account/applications/[0-9a-f]+/revoke", page)[0])  # type: ignore[index]
+        assert "asks to act in your name" in web.authorize(browser, web.query()[0]).text

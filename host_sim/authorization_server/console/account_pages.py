@@ -144,13 +144,11 @@ def _change_password(request: Request, account: Account, form: dict[str, str]) -
     if form.get("new") != form.get("again"):
         return _account_page(request, account, 400, error="The new password is not the same twice.")
     try:
-        services.accounts.set_password(account.id, form.get("new", ""))
+        services.accounts.change_password(account, form.get("new", ""), account.id, sign_in.this_sign_in(request))
     except AccountError as error:
         return _account_page(request, account, 400, error=capitalised(str(error)))
     with services.storage.transaction() as transaction:
         transaction.forget_tries(tried)
-        transaction.end_other_sign_ins(account.id, sign_in.this_sign_in(request))
-        audit(transaction, account.id, "password_changed", account.name, services.now_s())
     return "/account?done=password"
 
 

@@ -46,6 +46,7 @@ class People(Tables):
         self._execute("DELETE FROM sign_ins WHERE digest = ?", (digest,))
 
     def end_other_sign_ins(self, account: str, digest: bytes) -> None:
+        """Everywhere but in the browser of that digest."""
         self._execute("DELETE FROM sign_ins WHERE account = ? AND digest <> ?", (account, digest))
 
     # What a person may try so many times in a while
@@ -91,11 +92,11 @@ class People(Tables):
     # Who did what
 
     def audit(self, account: str | None, action: str, subject: str, now: int) -> None:
-        """account: None where no account stands behind it. The owner of a device that is the subject sees the line too."""
+        """account: None where no account stands behind it. Whoever the subject is, or whose device it is, sees the line too."""
         self._execute(
-            "INSERT INTO audit (at, account, action, subject, concerns) VALUES (?, ?, ?, ?,"
-            " (SELECT owner FROM devices WHERE device = ?))",
-            (now, account, action, subject, subject),
+            "INSERT INTO audit (at, account, action, subject, concerns) VALUES (:now, :account, :action, :subject, COALESCE("
+            "(SELECT owner FROM devices WHERE device = :subject), (SELECT id FROM accounts WHERE name = :subject)))",
+            {"now": now, "account": account, "action": action, "subject": subject},
         )
 
     def audit_lock(self, device: str, now: int) -> None:

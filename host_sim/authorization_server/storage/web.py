@@ -52,6 +52,9 @@ class Web(Tables):
         )
         return {row[0] for row in found}
 
+    def forget_consents(self, account: str, client_id: str) -> None:
+        self._execute("DELETE FROM consents WHERE account = ? AND client_id = ?", (account, client_id))
+
     # Device grants (RFC 8628)
 
     def add_device_grant(self, grant: DeviceGrant) -> None:
@@ -76,6 +79,12 @@ class Web(Tables):
         self._execute(
             "UPDATE device_grants SET expires = ? WHERE device = ? AND asserted = 1 AND approved IS NULL AND expires > ?",
             (now, device, now),
+        )
+
+    def end_device_grants(self, device: str, now: int) -> None:
+        """Those too that were approved and wait to be fetched."""
+        self._execute(
+            "UPDATE device_grants SET expires = ? WHERE device = ? AND asserted = 1 AND expires > ?", (now, device, now)
         )
 
     def poll_device_grant(self, digest: bytes, not_before: int, interval_s: int) -> None:
