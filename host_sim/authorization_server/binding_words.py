@@ -18,8 +18,9 @@ horse island kite lake lamp leaf lemon lion lotus lynx mango meadow moon moose m
 plum pond rabbit raven river robin rose seal shell snail spoon star stone swan table tiger tower tree trout turtle
 valley violet walnut whale willow wolf wren zebra
 """
+_FIRST_WORDS, _SECOND_WORDS = _FIRST.split(), _SECOND.split()
 
 
 def choose() -> str:
     """Two words at random, such as: amber fox."""
-    return secrets.choice(_FIRST.split()) + " " + secrets.choice(_SECOND.split())
+    return secrets.choice(_FIRST_WORDS) + " " + secrets.choice(_SECOND_WORDS)

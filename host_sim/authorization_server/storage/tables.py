@@ -5,6 +5,7 @@ Not for conditions: those are in the files of the groups.
 
 import sqlite3
 from dataclasses import fields
+from functools import cache
 from typing import Any, TypeVar
 
 from host_sim.authorization_server.storage.rows import (
@@ -42,6 +43,11 @@ _TABLES: dict[type, str] = {
 }
 
 
+@cache
+def _columns(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
 class Tables:
     """Rows by their class."""
 
@@ -54,7 +60,7 @@ class Tables:
 
     def _one_or(self, blank: Row, condition: str, *values: Any) -> Row:
         """`blank` where there is no row: found or not, the same statement and the same work."""
-        names = [field.name for field in fields(blank)]  # type: ignore[arg-type]
+        names = _columns(type(blank))
         places = ", ".join("?" * len(names))
         found = self._execute(
             f"SELECT {', '.join(names)} FROM {_TABLES[type(blank)]} WHERE {condition} UNION ALL SELECT {places} LIMIT 1",  # noqa: S608
@@ -66,7 +72,7 @@ class Tables:
         return [kind(**dict(row)) for row in self._execute(f"SELECT * FROM {_TABLES[kind]} WHERE {condition}", values)]  # noqa: S608
 
     def _insert(self, row: Any, conflict: str = "ABORT") -> None:
-        names = [field.name for field in fields(row)]
+        names = _columns(type(row))
         places = ", ".join("?" * len(names))
         self._execute(
             f"INSERT OR {conflict} INTO {_TABLES[type(row)]} ({', '.join(names)}) VALUES ({places})",  # noqa: S608
