@@ -8,6 +8,7 @@ import re
 import jwt
 import pytest
 
+from host_sim.authorization_server.console import words
 from tests.authorization_server import running, web
 from tests.authorization_server.browsing import PASSWORD, Browser, account
 from tests.authorization_server.parties import Party, basic, wrong_pin
@@ -438,3 +439,11 @@ def test_an_application_that_was_taken_off_the_account_page_has_to_ask_again(tmp
         page = browser.get("/account").text
         browser.send(re.search(r"/account/applications/[0-9a-f]+/revoke", page)[0])  # type: ignore[index]
         assert "asks to act in your name" in web.authorize(browser, web.query()[0]).text
+
+
+def test_times_and_pins_are_said_as_people_say_them():
+    said = [words.ago(0, seconds) for seconds in (59, 60, 7199, 86399, 2 * 86400)]
+    assert said == ["just now", "1 minute ago", "1 hour ago", "23 hours ago", "2 days ago"]
+    assert [words.span(seconds) for seconds in (1, 90, 600, 86400)] == ["1 second", "1 minute", "10 minutes", "1 day"]
+    assert words.moment(1795424400) == '<time datetime="2026-11-23T09:00:00Z">23 Nov 2026, 09:00 UTC</time>'
+    assert words.threes("096407021") == ["096", "407", "021"]

@@ -11,9 +11,8 @@ from markupsafe import Markup
 def moment(at_s: int) -> Markup:
     """A time in epoch seconds, to the minute, in UTC."""
     at = time.gmtime(at_s)
-    return Markup('<time datetime="{}">{} UTC</time>').format(
-        time.strftime("%Y-%m-%dT%H:%M:%SZ", at), time.strftime("%-d %b %Y, %H:%M", at)
-    )
+    shown = f"{at.tm_mday} {time.strftime('%b %Y, %H:%M', at)} UTC"  # no %-d: Windows has none
+    return Markup('<time datetime="{}">{}</time>').format(time.strftime("%Y-%m-%dT%H:%M:%SZ", at), shown)
 
 
 def ago(at_s: int, now_s: int) -> str:
