@@ -65,10 +65,10 @@ class Link(asyncio.Protocol):
                 self.ready.set_result(None)
         self._rest = bytes(view[at:])
 
-    def publication(self, topic: str, payload: bytes) -> bytes:
+    def publication(self, topic: str, payload: bytes | bytearray) -> bytes:
         """A PUBLISH as it goes out by `send`, once."""
         self._packet_id = self._packet_id % 65535 + 1
-        return mqtt5.PublishPacket(topic, payload, qos=AT_LEAST_ONCE, packet_id=self._packet_id).write()
+        return mqtt5.PublishPacket(topic, bytes(payload), qos=AT_LEAST_ONCE, packet_id=self._packet_id).write()
 
     def publish(self, topic: str, payload: bytes) -> None:
         self.send(self.publication(topic, payload))
