@@ -52,6 +52,7 @@ async function challenge(authSession, answers) {
       pkceCodeVerifier,
       scope: plan.scope,
       resource: plan.resource,
+      redirectUri: plan.redirect_uri,
       dpop,
       additionalRequestPayload: { response_type: 'code', device_id: plan.device, ...answers },
     })
@@ -70,7 +71,7 @@ while (answer.error === 'insufficient_authorization') {
   answer = await challenge(answer.auth_session, await read())
 }
 if (!answer.authorization_code) {
-  tell({ error: answer.error })
+  tell({ error: answer.error, request_uri: answer.request_uri, expires_in: answer.expires_in })
   process.exit(1)
 }
 

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 from typing import Any
+from urllib.parse import urlencode
 
 import jwt
 import pytest
@@ -16,7 +17,9 @@ import pytest
 from tests.authorization_server import running
 from tests.authorization_server.browsing import account
 from tests.authorization_server.parties import wrong_pin
+from tests.authorization_server.web import CLIENTS, NATIVE, came_back, decide, person
 from tests.peers.node import HERE, needs
+from tests.requirements import proves
 
 pytestmark = pytest.mark.node
 
@@ -126,6 +129,19 @@ def test_it_is_told_by_the_error_code_that_it_is_not_first_party(node, server):
     app = App(node, server, client_id=running.OUTSIDER, dpop=True, device="lp-peer")
     assert app.hear() == {"error": "unauthorized_client"}
     assert app.end() == 1
+
+
+@proves("FIPA-5.2.2.1-b")
+def test_it_is_sent_to_the_web_with_its_request_pushed(node, tmp_path):
+    policy = [{"web": "required"}]
+    with running.server(tmp_path, clients=CLIENTS, policy=policy) as server:
+        app = App(node, server, client_id=NATIVE, dpop=False, device="lp-peer", redirect_uri="http://127.0.0.1:5123/back")
+        told = app.hear()
+        assert app.end() == 1
+        assert (told["error"], told["expires_in"]) == ("redirect_to_web", 600)
+        browser = person(server)
+        browser.get(f"/authorize?{urlencode({'client_id': NATIVE, 'request_uri': told['request_uri']})}")
+        assert came_back(decide(browser))["iss"] == server.issuer
 
 
 def test_the_lock_file_names_no_registry():
