@@ -167,7 +167,7 @@ def _show(broker: str, found: dict[str, list[Measured]], rounds: int, seconds: f
             "one of each in turn in every round; all over TLS with QoS 1; 1 KB up, 256 B down but for the naive one",
             "the bridge has a core of its own; broker, AS and devices share the other. Near 100 % of its core the bridge is what "
             "is measured; else it waits for the others, or for whoever else uses this machine, and the ratio of CPU says more",
-            "unopened: the bridge's own MQTT and HTTPS clients with nothing between them (passing_bridge.py)",
+            "unopened: the bridge's own clients, log and numbers, and nothing done to the payload (passing_bridge.py)",
             "naive: JSON in plaintext, a TLS connection for each POST, as requests.post makes it (naive_bridge.py)",
             "the AS says the same 403 at once (trivial_as.py); devices seal ahead and open one answer in 64 (load.py)",
         ],
