@@ -12,9 +12,9 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidClientError, OAuth2Request
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+from joserfc import jwt
 from starlette.responses import JSONResponse
 
-from host_sim.authorization_server import es256
 from host_sim.authorization_server.clients import Client
 from host_sim.authorization_server.dpop import Proof
 from host_sim.authorization_server.errors import InvalidTarget
@@ -157,7 +157,7 @@ class _Tokens:
         key = self._services.keys.signing_keys.signing(now_s)
         return {
             "token_type": "Bearer" if family.jkt is None else "DPoP",
-            "access_token": es256.sign({"typ": "at+jwt", "kid": key.kid}, claims, key.private),
+            "access_token": jwt.encode({"alg": "ES256", "typ": "at+jwt", "kid": key.kid}, claims, key.key),
             "expires_in": ttl_s,
             "scope": scope,
             "refresh_token": user.refresh_token,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.jwk import ECKey, KeySet
 
 from host_sim.authorization_server import private_file
@@ -27,12 +26,6 @@ class SigningKey:
     @property
     def kid(self) -> str:
         return str(self.key.kid)
-
-    @property
-    def private(self) -> ec.EllipticCurvePrivateKey:
-        found = self.key.private_key
-        assert found is not None
-        return found
 
 
 class SigningKeys:
