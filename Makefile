@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := tests/peers/node_modules/.installed
-# A file's tests stay in one process: they share brokers and servers.
-PARALLEL := -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
+# A file's tests stay in one process: they share brokers and servers. Four, for most of the time they wait.
+PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 PIN ?=
 BENCH ?=
 

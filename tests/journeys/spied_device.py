@@ -18,7 +18,8 @@ from latchpin.wire import bridge_side, messages, topics
 
 
 class SpiedDevice(Hands):
-    """Keys come from `type`; what is shown is in `shown`; every secret that crossed is in `secrets`.
+    """Keys come from `type`; what is shown is in `shown`; every secret that crossed is in `secrets`, every
+    request with its rid in `packed`.
 
     lose: a function of a reply's name; where it says True the reply is lost between broker and agent, once.
     """
@@ -31,7 +32,7 @@ class SpiedDevice(Hands):
         self._keys: asyncio.Queue[str] = asyncio.Queue()
         self.shown: list[Any] = []
         self.secrets: dict[str, set[str]] = {}
-        self.requests: list[messages.Message] = []
+        self.packed: list[tuple[bytes, bytes]] = []
         self.lost: list[str] = []
         self._lose = lose
         ours = topics.topic(self.identity.device, "down"), topics.topic(self.identity.device, "state")
@@ -81,8 +82,9 @@ async def spied_device(
 
     def spying_append(out: bytearray, message: messages.Message) -> None:
         device.overhear(message)
-        device.requests.append(message)
+        start = len(out)
         append(out, message)
+        device.packed.append((message["rid"], bytes(out[start:])))
 
     def spying_unpack(data: bytes) -> messages.Message:
         message = unpack(data)
