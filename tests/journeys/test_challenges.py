@@ -38,7 +38,7 @@ def approve(world: World, code: str) -> None:
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_code_on_the_screen_then_questions_then_a_tool_answers(embark, runtime: str) -> None:
+def test_a_code_on_the_screen_then_questions_then_a_tool_answers(travel, runtime: str) -> None:
     async def journey(world: World) -> None:
         account = await asyncio.to_thread(enrol, world)
         await world.device.start()
@@ -57,4 +57,4 @@ def test_a_code_on_the_screen_then_questions_then_a_tool_answers(embark, runtime
         answered = await world.device.wait_for("Answer")
         assert world.device_id in answered and account in answered
 
-    embark(journey, runtime=runtime, as_settings={"policy": POLICY})
+    travel(journey, runtime=runtime, as_settings={"policy": POLICY})

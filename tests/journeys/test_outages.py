@@ -186,7 +186,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_two_hundred_outages_need_no_hand_charge_no_second_attempt_and_redeem_no_code_twice(embark, monkeypatch) -> None:
+def test_two_hundred_outages_need_no_hand_charge_no_second_attempt_and_redeem_no_code_twice(travel, monkeypatch) -> None:
     chance = random.Random(20261123)
     kinds = ("a_reply_is_lost",) * 8 + ("the_power_fails",) * 5 + ("somebody_hangs",) * 4 + ("somebody_is_killed",) * 2
     kinds += ("the_journal_is_lost_too",)
@@ -213,4 +213,4 @@ def test_two_hundred_outages_need_no_hand_charge_no_second_attempt_and_redeem_no
         for view in life.shown:
             assert view.code not in SAYS_UNTIL_WHEN or AGAIN.search(view.text), view.text
 
-    embark(journey, as_settings={"access_token_ttl_s": 10})
+    travel(journey, as_settings={"access_token_ttl_s": 10})
