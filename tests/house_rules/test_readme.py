@@ -67,8 +67,6 @@ ELSEWHERE = {
 NOT_HERE = {
     "make test": "it runs this test",
     "make check": "it runs this test, and ruff and pyright, which judge the sources and not the product",
-    "mpremote connect /dev/ttyUSB0 romfs deploy build/bundle/latchpin.romfs": "wants a firmware with a ROMFS partition",
-    "make -C ports/esp32 BOARD=ESP32_GENERIC FROZEN_MANIFEST=.../boards/ESP32_SERIAL/manifest.py": "wants the ESP-IDF",
 }
 
 # Commands that are run below as they stand. Everything with --help is, too.
