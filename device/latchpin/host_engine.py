@@ -1,7 +1,8 @@
 """C speed on CPython behind the names that `crypto/` gives: `cryptography`.
 
 Not for boards: it is left out of package.json, of manifest.py and of the .mpy budget. Both paths face the same vectors
-and each other. CBOR has no second engine: `cbor2` made strict takes as long as the decoder of the contract itself.
+and each other. `ssl` is here, and only here, because CPython has no `tls`. CBOR has no second engine: `cbor2` made strict
+takes as long as the decoder of the contract itself.
 """
 
 import asyncio
@@ -12,7 +13,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import TypeVar, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -20,8 +20,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-
-_F = TypeVar("_F", bound=Callable)
 
 _P256 = ec.SECP256R1()
 _ES256 = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
@@ -48,9 +46,9 @@ def make_room(*unneeded: str) -> None:
     """Nothing: here memory is cheap, and a module that somebody imported stays the same."""
 
 
-def fastest(pure: _F) -> _F:
+def fastest(pure: Callable) -> Callable:
     """What does the same as this function of crypto/, in C."""
-    return cast(_F, _ENGINES[pure.__name__])
+    return _ENGINES[pure.__name__]
 
 
 class aes:  # noqa: N801
