@@ -194,6 +194,11 @@ async def open_tls(host: str, port: int, server_name: str, context, first: bytes
     return reader, writer
 
 
+async def read_some(stream, most: int) -> bytes:
+    """As adapters/stream.py says."""
+    return await stream.read(most)
+
+
 async def close_stream(writer: asyncio.StreamWriter) -> None:
     """The counterpart of the one in adapters/stream.py."""
     writer.close()

@@ -18,7 +18,8 @@ class Runner:
     """One device at work.
 
     hands: what a board gives (adapters/hands.py): `state` (the topic of its presence), `load()`, `store(data)`, `link()`,
-    `show(view)`, `async read_key()`, `async post(url, headers, body)`, `answer(ok, text)`, `set_clock(now_s)`.
+    `show(view)`, `async read_key()`, `async post(url, headers, body, hear)`, `hear(data)`, `answer(ok, text)`, `erase()`,
+    `set_clock(now_s, sure)`.
     """
 
     def __init__(self, hands, identity, settings: dict):
@@ -81,10 +82,14 @@ class Runner:
             self._start(self._keep_link(effect.after_ms))
         elif name == "Post":
             self._start(self._send_post(effect))
+        elif name == "Part":
+            self._hands.hear(effect.data)
         elif name == "Answer":
             self._hands.answer(effect.ok, effect.text)
+        elif name == "Erase":
+            self._hands.erase()
         else:
-            self._hands.set_clock(effect.now_s)
+            self._hands.set_clock(effect.now_s, effect.sure)
 
     def _start(self, coroutine):
         self._tasks = [task for task in self._tasks if not task.done()]
@@ -134,7 +139,11 @@ class Runner:
 
     async def _send_post(self, effect):
         try:
-            status, headers, body = await self._hands.post(effect.url, effect.headers, effect.body)
-            self.put(Event("HttpAnswered", status=status, headers=headers, body=body))
+            await self._hands.post(effect.url, effect.headers, effect.body, self._hear_post)
         except OSError as error:
             self.put(Event("HttpFailed", code=getattr(error, "code", "closed")))
+
+    async def _hear_post(self, status, headers, piece, last):
+        self.put(Event("HttpAnswered", status=status, headers=headers, body=piece, last=last))
+        while self._events:
+            await asyncio.sleep(0)  # the next piece when this one has left

@@ -1,4 +1,5 @@
-"""The agent from the outside: events in, effects out, against a bridge that really seals. Every row of the table fires here.
+"""The agent from the outside: events in, effects out, against a bridge that really seals. Every row of the table fires here, or
+in test_agent_life.py.
 
 Not for networks: journeys/ has those.
 """
@@ -6,175 +7,12 @@ Not for networks: journeys/ has those.
 import binascii
 import json
 
+from agent_world import ASK_PIN, OFFER, PIN, RESOURCE, World, untaken
 from bridge_side import BridgeSide, Identity
 
-from latchpin.agent import agent, authorization
-from latchpin.agent.agent import Agent
 from latchpin.agent.events import Event
 from latchpin.agent.pin_entry import PinEntry
-from latchpin.runtime import random_bytes
-from latchpin.wire import check_digit, messages, topics
-from latchpin.wire.bridge_side import NUMBERS
-
-FIRED = set()
-PIN = "12345678" + check_digit.damm("12345678")
-RESOURCE = "https://mcp.example/mcp"
-OFFER = {
-    "issuer": "https://as.example",
-    "challenge_endpoint": "https://as.example/challenge",
-    "token_endpoint": "https://as.example/token",
-    "resource_uri": RESOURCE,
-    "dpop_supported": True,
-}
-ASK_PIN = {"name": "pin", "kind": 0, "min": 9, "max": 9, "check": 1, "label": "PIN"}
-
-
-def recording(state, when):
-    """The real table; it is also noted which rows were taken."""
-    row = authorization.row(state, when)
-    if row:
-        for scope in authorization._words(authorization.SCOPES, state):
-            if ("\n" + scope + " " + when + " ") in authorization.TRANSITIONS:
-                FIRED.add((scope, when))
-                break
-    return row
-
-
-agent._row = recording
-
-
-class World:
-    """One agent and one bridge side, with a clock that the test turns."""
-
-    def __init__(self, settings=None, kept=None, bridge=None, identity=None):
-        self.bridge = bridge or BridgeSide()
-        self.identity = identity or Identity(self.bridge)
-        self.bridge.meet(self.identity)
-        self.settings = settings or {}
-        self.agent = Agent(self.identity, self.settings, random_bytes, kept)
-        self.now_ms = 0
-        self.shown = []
-        self.kept = kept
-        self.effects = []
-
-    def do(self, event):
-        self.effects = self.agent.handle(event, self.now_ms)
-        for effect in self.effects:
-            if effect.name == "Show":
-                self.shown.append(effect)
-            elif effect.name == "Store":
-                self.kept = effect.data
-        return self.effects
-
-    def sent(self):
-        """The payload published to the bridge just now."""
-        payloads = [effect.payload for effect in self.effects if effect.name == "Publish"]
-        assert len(payloads) == 1, self.effects
-        return payloads[0]
-
-    def only(self, kind):
-        found = [effect for effect in self.effects if effect.name == kind]
-        assert len(found) == 1, self.effects
-        return found[0]
-
-    def request(self):
-        return self.bridge.open(self.sent())
-
-    def reply(self, name, **fields):
-        return self.do(Event("Received", payload=self.bridge.reply(name, **fields)))
-
-    def error(self, code, **fields):
-        return self.reply("ERROR", error=NUMBERS[code], **fields)
-
-    def wait(self):
-        """Turn the clock to the agent's deadline."""
-        assert self.agent.deadline_ms is not None, self.state
-        self.now_ms = max(self.now_ms, self.agent.deadline_ms)
-        return self.do(Event("Tick"))
-
-    @property
-    def state(self):
-        return self.agent.state
-
-    @property
-    def code(self):
-        return self.shown[-1].code
-
-    # Ways into a state.
-
-    def open(self):
-        self.do(Event("Started"))
-        self.do(Event("LinkUp"))
-        return self.shake()
-
-    def shake(self):
-        self.do(Event("Received", payload=self.bridge.message_2(self.sent())))
-        self.do(Event("Received", payload=self.bridge.message_4(self.sent())))
-        assert self.request().name == "DISCOVER"
-        return self
-
-    def challenge(self, **offer):
-        self.open()
-        fields = dict(OFFER)
-        fields.update(offer)
-        self.reply("OFFER", **fields)
-        return self
-
-    def wait_for_pin(self):
-        self.challenge()
-        self.request()
-        self.prompt()
-        return self
-
-    def prompt(self, auth_session="session-1", inputs=(ASK_PIN,), ttl_s=600):
-        self.reply(
-            "PROMPT",
-            auth_session=auth_session,
-            inputs=list(inputs),
-            message="Ask for a PIN",
-            tries_left=5,
-            ttl_s=ttl_s,
-            binding_word="amber fox",
-        )
-
-    def type(self, text):
-        for key in text:
-            self.do(Event("KeyPressed", key=key))
-
-    def answer(self):
-        self.wait_for_pin()
-        self.type(PIN + "#")
-        return self
-
-    def redeem(self):
-        self.answer()
-        self.request()
-        self.reply("CODE", code="code-1", auth_session="session-2")
-        return self
-
-    def ready(self, refresh_token="refresh-1", ttl_s=300):
-        self.redeem()
-        self.request()
-        self.tokens(refresh_token, ttl_s)
-        return self
-
-    def tokens(self, refresh_token="refresh-1", ttl_s=300):
-        fields = {"access_token": "access-1", "token_type": "DPoP", "ttl_s": ttl_s}
-        if refresh_token:
-            fields["refresh_token"] = refresh_token
-        self.reply("TOKENS", **fields)
-
-    def call(self):
-        self.ready()
-        self.do(Event("Call", tool="blink", arguments={"times": 3}))
-        return self
-
-    def result(self, status=200, body=None, block=0, blocks=1, **fields):
-        if body is None:
-            answer = {"content": [{"type": "text", "text": "blinked"}], "isError": False}
-            body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": answer}).encode()
-        self.reply("RESULT", status=status, body=body, block=block, blocks=blocks, **fields)
-
+from latchpin.wire import messages, topics
 
 # proves: FIPA-5.2.2.1.1-a
 def test_the_whole_way_from_boot_to_the_answer_of_a_tool():
@@ -190,7 +28,7 @@ def test_the_whole_way_from_boot_to_the_answer_of_a_tool():
     assert len(first["code_challenge"]) == 43 and first.get("answers") is None and first.get("auth_session") is None
     world.prompt()
     assert world.state == "WAITING" and world.code == "waiting"
-    assert world.shown[-1].text == "Ask for a PIN; word: amber fox"
+    assert world.shown[-1].text.startswith("Ask for a PIN; word: amber fox; until ")
     world.type(PIN)
     assert world.shown[-1].entry == "***-***-***"
     world.type("#")
@@ -205,14 +43,15 @@ def test_the_whole_way_from_boot_to_the_answer_of_a_tool():
     fourth = world.request()
     assert fourth.name == "CALL" and fourth["access_token"] == "access-1" and fourth["name"] == "blink"
     world.result()
-    assert world.only("Answer") == Event("Answer", ok=True, text="blinked")
+    assert world.only("Answer") == Event("Answer", ok=True, text="blinked", whole=True)
     assert world.state == "READY" and world.code == "answer"
 
 
 def test_a_key_shows_a_mark_and_never_a_digit():
     world = World().wait_for_pin()
+    asked = world.shown[-1].text
     world.type("12")
-    assert "1" not in world.shown[-1].text.replace("amber fox", "") and world.shown[-1].entry == "**"
+    assert world.shown[-1].text == asked and world.shown[-1].entry == "**"
     assert repr(Event("KeyPressed", key="1")) == "KeyPressed(.)"
     world.type("*")
     assert world.shown[-1].entry == "*"
@@ -654,21 +493,16 @@ def test_a_long_answer_comes_in_blocks():
     text = "x" * 5000
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": text}]}}).encode()
     world = World().call()
-    assert world.request()["block"] == 0
+    first = world.request()
+    assert first["block"] == 0 and first["dpop"]
     world.result(body=body[:3000], block=0, blocks=2)
-    assert world.request()["block"] == 1
+    second = world.request()
+    assert second["block"] == 1 and second.get("dpop") is None and second["rid"] != first["rid"]
+    for field in ("method", "name", "body", "access_token", "resource"):
+        assert second[field] == first[field], "the bridge finds the call again by these"
     world.result(body=body[3000:], block=1, blocks=2)
-    assert world.only("Answer") == Event("Answer", ok=True, text=text)
-
-
-def test_an_answer_larger_than_the_device_can_hold_is_refused():
-    world = World().call()
-    for block in range(4):
-        if world.state != "CALLING":
-            break
-        world.request()
-        world.result(body=bytes(3000), block=block, blocks=9)
-    assert world.state == "READY" and world.code == "mcp_refused"
+    assert b"".join(world.heard) == text.encode()
+    assert world.only("Answer") == Event("Answer", ok=True, text="x" * 2048, whole=False)
 
 
 def test_an_answer_as_an_event_stream_is_read_too():
@@ -678,7 +512,7 @@ def test_an_answer_as_an_event_stream_is_read_too():
     world = World().call()
     world.request()
     world.result(body=body.encode())
-    assert world.only("Answer") == Event("Answer", ok=True, text="done")
+    assert world.only("Answer") == Event("Answer", ok=True, text="done", whole=True)
 
 
 def test_what_is_not_mcp_ends_the_call_and_says_so():
@@ -698,13 +532,17 @@ def test_straight_over_https_the_token_goes_in_the_headers_and_nowhere_else():
     assert "access-1" not in repr(post)
     world.do(
         Event(
-            "HttpAnswered", status=401, headers={"www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": "n1"}, body=b""
+            "HttpAnswered",
+            status=401,
+            headers={"www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": "n1"},
+            body=b"",
+            last=True,
         )
     )
     assert world.only("Post").headers != post.headers
     world.do(Event("HttpFailed", code="tls"))
-    assert world.only("Answer") == Event("Answer", ok=False, text="tls") and world.state == "READY"
-    world.do(Event("HttpAnswered", status=200, headers={}, body=b""))
+    assert world.only("Answer") == Event("Answer", ok=False, text="tls", whole=True) and world.state == "READY"
+    world.do(Event("HttpAnswered", status=200, headers={}, body=b"", last=True))
     assert world.effects == [], "an answer that nobody waits for"
 
 
@@ -789,18 +627,8 @@ def test_no_value_prints_a_secret():
     )
 
 
-def test_z_every_row_of_the_table_was_taken_and_names_what_exists():
-    agent = World().agent
-    lines = [line.split(" ") for line in authorization.SCOPES.strip().split("\n")]
-    states = [line[0] for line in lines]
-    scopes = {scope for line in lines for scope in line}
-    rows = set()
-    for line in authorization.TRANSITIONS.strip().split("\n"):
-        scope, when, do, be = line.split(" ")
-        assert scope in scopes and (be == "." or be in states) and hasattr(agent, do), line
-        assert (scope, when) not in rows, line
-        rows.add((scope, when))
-    assert rows - FIRED == set(), sorted(rows - FIRED)
+def test_z_every_row_of_a_pairing_and_of_calls_was_taken_and_names_what_exists():
+    assert untaken(life=False) == []
 
 
 def test_no_more_is_typed_than_an_answer_on_the_wire_may_hold():

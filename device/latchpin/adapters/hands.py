@@ -59,7 +59,7 @@ class Hands:
         for screen in self._screens:
             screen.show(view)
 
-    async def post(self, url: str, headers: str, body: bytes) -> tuple:
+    async def post(self, url: str, headers: str, body: bytes, hear) -> None:
         from latchpin.adapters import https_post
 
         try:
@@ -67,9 +67,12 @@ class Hands:
             broker = self._settings["broker"]
             # What proves itself alike is met with one context: three kilobytes in one piece are hard to find by now.
             alike = mcp.get("pin") == broker.get("pin") and mcp.get("ca") == broker.get("ca")
-            return await https_post.post(url, headers, body, mcp, broker.get("context") if alike else None)
+            await https_post.post(url, headers, body, mcp, hear, broker.get("context") if alike else None)
         finally:
             runtime.make_room()
+
+    def hear(self, data: bytes) -> None:
+        """What a call's answer says, as it comes: an application that wants more than the first 2 KB overrides this."""
 
     def answer(self, ok: bool, text: str) -> None:
         """The end of a call: shown by the agent already; an application overrides this."""

@@ -6,22 +6,23 @@ Not an HTTP client: no redirects, no cookies, no proxies, no second request on a
 import asyncio
 
 from latchpin.adapters import tls_stream
-from latchpin.adapters.stream import LinkError, close_stream
+from latchpin.adapters.stream import LinkError, close_stream, read_some
 from latchpin.runtime import const
 
 MAX_BODY = 65_536
+_PIECE = const(1_024)
+_LONGER = const("the answer is longer than this device takes")
 _MAX_HEAD = const(4_096)
 _KEPT = ("content-type", "dpop-nonce", "mcp-session-id", "retry-after", "www-authenticate")
 
 
-async def post(
-    url: str, headers: str, body: bytes, proof: dict, context=None, max_body: int = 8_192, timeout_s: int = 15
-) -> tuple:
-    """(status, headers, body) of the answer; its headers: {"dpop-nonce": ...} and the few others that matter, lower-case.
+async def post(url: str, headers: str, body: bytes, proof: dict, hear, context=None, timeout_s: int = 30) -> None:
+    """The answer goes to `await hear(status, headers, piece, last)`, piece by piece as it comes, and is not kept.
 
     url: https://host[:port]/path; headers: whole lines, each with its CR LF; proof: {"ca"?, "pin"?, "server_name"?} as in
-    settings.json; context: made of that proof already (adapters/tls_stream.py); max_body: at most 65,536 bytes.
-    Raises LinkError: "dns", "tcp", "tls", "timeout", "closed", "protocol" (also: an answer over max_body), "refused" (not https).
+    settings.json; context: made of that proof already (adapters/tls_stream.py); What is heard:
+    headers: {"dpop-nonce": ...} and the few others that matter, lower-case; pieces of at most 1,024 bytes, 65,536 in all.
+    Raises LinkError: "dns", "tcp", "tls", "timeout", "closed", "protocol" (also: a longer answer), "refused" (not https).
     """
     host, port, path = _split(url)
     try:
@@ -37,7 +38,7 @@ async def post(
     first.extend(("Content-Length: %d\r\n\r\n" % len(body)).encode() + body)
     reader, writer = await tls_stream.open_tls(host, port, proof.get("server_name") or host, context, first, timeout_s)
     try:
-        return await asyncio.wait_for(_answer(reader, min(max_body, MAX_BODY)), timeout_s)
+        await asyncio.wait_for(_answer(reader, hear), timeout_s)
     except asyncio.TimeoutError:
         raise LinkError("timeout", "no whole answer in time")
     except EOFError:
@@ -67,7 +68,26 @@ def _split(url):
     return host, port, slash + path.split("#")[0] if slash else "/"
 
 
-async def _answer(reader, max_body):
+async def _answer(reader, hear):
+    status, headers, left = await _head(reader)
+    taken = 0
+    while True:
+        # Without a length: one byte more than there may be, so that a longer answer is noticed.
+        most = min(_PIECE, MAX_BODY + 1 - taken if left is None else left - taken)
+        piece = await read_some(reader, most) if most else b""
+        taken += len(piece)
+        if taken > MAX_BODY:
+            raise LinkError("protocol", _LONGER)
+        last = not piece if left is None else taken == left
+        if not (piece or last):
+            raise EOFError
+        await hear(status, headers, piece, last)
+        if last:
+            return
+
+
+async def _head(reader):
+    # (status, headers, bytes of the body, or None: until the end)
     status = (await _line(reader, _MAX_HEAD)).split(" ")
     if not status[0].startswith("HTTP/1."):
         raise ValueError
@@ -89,19 +109,9 @@ async def _answer(reader, max_body):
                 raise ValueError
         elif name in _KEPT:
             headers[name] = value.strip()
-    if length is not None and length > max_body:
-        raise LinkError("protocol", "the answer is longer than this device takes")
-    if length is not None:
-        return int(status[1]), headers, await reader.readexactly(length)
-    # By lines, as an event stream has them: MicroPython's `read` swallows an end (close_notify) that comes with the last bytes.
-    body = b""
-    while True:
-        part = await reader.readline()
-        if not part:
-            return int(status[1]), headers, body
-        body += part
-        if len(body) > max_body:
-            raise LinkError("protocol", "the answer is longer than this device takes")
+    if length is not None and length > MAX_BODY:
+        raise LinkError("protocol", _LONGER)
+    return int(status[1]), headers, length
 
 
 async def _line(reader, most):

@@ -8,7 +8,9 @@ from latchpin import runtime
 if runtime.host_engine:
     LinkError = runtime.host_engine.LinkError
     close_stream = runtime.host_engine.close_stream
+    read_some = runtime.host_engine.read_some
 else:
+    import asyncio
 
     class LinkError(OSError):
         """There is no connection, or it is no more.
@@ -42,3 +44,15 @@ else:
             await writer.wait_closed()  # closes, and does not wait
         except OSError:
             pass
+
+    def read_some(stream, most: int):
+        """At most so many bytes, as soon as there are some; none at the end.
+
+        Not beyond a line's end: MicroPython's `read` swallows an end of the connection (close_notify) that comes with the last
+        bytes, and its next `read` waits for ever.
+        """
+        while True:
+            yield asyncio.core._io_queue.queue_read(stream.s)
+            piece = stream.s.readline(most)
+            if piece is not None:
+                return piece

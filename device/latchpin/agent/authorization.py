@@ -13,9 +13,14 @@ CHALLENGING PAIRING SIGNED ASKING ANY
 WAITING SETTLED ANY
 ANSWERING PAIRING SIGNED ASKING ANY
 REDEEMING TAKING SIGNED ASKING ANY
+AUTHORIZING SIGNED ASKING ANY
+SHOWING SETTLED ANY
+POLLING TAKING SIGNED ASKING ANY
 READY KEEPING SETTLED ANY
-REFRESHING TAKING SIGNED ASKING ANY
+REFRESHING KEEPING TAKING SIGNED ASKING ANY
 CALLING KEEPING SIGNED ASKING ANY
+REVOKING ASKING ANY
+REPORTING KEEPING ASKING ANY
 RESTING HALTED SETTLED ANY
 LOCKED HALTED SETTLED ANY
 STOPPED HALTED SETTLED ANY
@@ -38,6 +43,9 @@ TRANSITIONS = (
     "DISCOVERING usable settle READY\n"
     "KEEPING renew refresh REFRESHING\n"
     "KEEPING pair challenge CHALLENGING\n"
+    "KEEPING grant authorize AUTHORIZING\n"
+    "KEEPING shown show_code SHOWING\n"
+    "KEEPING browser stop STOPPED\n"
     # FiPA-04: ask, answer, redeem.
     "PAIRING prompt ask_human WAITING\n"
     "TAKING prompt ask_human WAITING\n"
@@ -59,11 +67,31 @@ TRANSITIONS = (
     "TAKING tokens keep READY\n"
     # A lost code costs no PIN: the auth_session asks for another one. A refused refresh token costs the pairing.
     "REDEEMING invalid_grant rest RESTING\n"
-    "REFRESHING invalid_grant challenge_anew CHALLENGING\n"
-    # With a token.
+    "REFRESHING invalid_grant lose .\n"
+    # RFC 8628, where there is no challenge endpoint, or the server sends the client to the web (FiPA-04, section 5.2.2.1.1).
+    "PAIRING grant authorize AUTHORIZING\n"
+    "AUTHORIZING show show_code SHOWING\n"
+    "SHOWING poll poll POLLING\n"
+    "POLLING authorization_pending show_code SHOWING\n"
+    "POLLING slow_down slow_down SHOWING\n"
+    "POLLING try_later slow_down SHOWING\n"
+    "POLLING expired authorize AUTHORIZING\n"
+    "POLLING invalid_grant authorize AUTHORIZING\n"
+    # With a token. What still works is used while a person is asked for a renewal.
     "READY call call CALLING\n"
-    "CALLING block send_call .\n"
+    "WAITING call call CALLING\n"
+    "CALLING go send_call .\n"
+    "CALLING block send_block .\n"
     "CALLING answer report READY\n"
+    "READY asked ask_human WAITING\n"
+    # Without its owner from now on; the servers are told when they can be.
+    "OFFLINE Unpair part .\n"
+    "ANY Unpair part_and_greet GREETING\n"
+    "DISCOVERING farewell revoke REVOKING\n"
+    "REVOKING result say_farewell REPORTING\n"
+    "REVOKING fatal say_farewell REPORTING\n"
+    "REPORTING result begin_anew .\n"
+    "REPORTING fatal begin_anew .\n"
     # Any request: asked twice with the same rid, then the replica counts as dead and the session with it.
     "ASKING silence ask_again .\n"
     "ASKING dead greet GREETING\n"

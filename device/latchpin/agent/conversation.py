@@ -31,7 +31,7 @@ class Conversation:
         self._stage = self._edhoc = None
         self._session = None
         self.deadline_ms = None
-        self.request_id = None
+        self.step = self.request_id = None
         self._settle()
 
     def keyed(self, now_ms: int) -> bool:
@@ -51,6 +51,7 @@ class Conversation:
         self._edhoc = edhoc
         self._turn = 2
         self._stage = edhoc.Hello(self._identity, self._identity.bridges, self._random)
+        self.step = "hello"
         self.request_id = edhoc.request_id(self._stage.message_1)
         self.deadline_ms = now_ms + _REPLY_TIMEOUT_MS
         return self._publish(topics.topic(self._identity.device, "hello"), cbor.encode([1, self._stage.message_1]))
@@ -58,6 +59,7 @@ class Conversation:
     def prove(self, now_ms: int) -> Event:
         from latchpin.wire import cbor
 
+        self.step = "proof"
         self.deadline_ms = now_ms + _REPLY_TIMEOUT_MS
         return self._publish(self._up(), cbor.encode([3, self._stage.message_3]))
 
@@ -66,6 +68,7 @@ class Conversation:
         fields["rid"] = self._random(_RID_BYTES)
         self._settle()
         self._asked = name, fields
+        self.step = name
         self.request_id = fields["rid"][:4].hex()
         return self.ask_again(now_ms)
 
@@ -111,9 +114,9 @@ class Conversation:
             else:
                 raise PeerError
         except PeerError:
-            request_id = self.request_id
+            asked = self.step, self.request_id
             self.drop()
-            self.request_id = request_id
+            self.step, self.request_id = asked
             return "refused", None
         return "message_%d" % number, None
 

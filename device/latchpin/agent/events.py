@@ -11,18 +11,24 @@ Events, what happened:
     KeyPressed    key                   one key: a character; "*" deletes, "#" submits
     Tick                                time has passed: `Agent.deadline_ms` is reached
     Call          tool, arguments       the application wants a tool called; arguments: what `json.dumps` takes
-    HttpAnswered  status, headers, body the answer to a Post; headers: lower-case names
+    Call          uri                   it wants a resource read; with neither, the tools listed
+    Unpair        reset                 a person wants the device free; reset: and as it was when it was provisioned
+    HttpAnswered  status, headers, body, last   a piece of the answer to a Post; headers: lower-case names
     HttpFailed    code                  a Post got no answer; code as adapters/https_post.py lists them
 
 Effects, what to do:
 
     Connect       after_ms              open the link to the broker after so many milliseconds
     Publish       topic, payload        publish at QoS 1; nobody waits for it longer than the runner says
-    Show          code, title, text, entry   what the person sees; code: stable, for lamps and tests; entry: masked
+    Show          code, title, text, entry, qr   what the person sees; code: stable, for lamps and tests; entry: masked; qr: what
+                                        a display that can shows as a QR code, or ""
     Store         data                  write this to the journal before the next effect
     Post          url, headers, body    POST to the MCP server; headers: lines, each with its CR LF
-    Answer        ok, text              the end of a Call; ok: the tool says it worked; text: what it said, or why not
-    SetClock      now_s                 the authenticated time, in seconds since 1970, from a sealed reply
+    Part          data                  the next bytes (UTF-8) of what a Call's answer says, however long it is
+    Answer        ok, text, whole       the end of a Call; ok: the tool says it worked; text: what it said, or why not; whole:
+                                        that is all of it, and not the first 2 KB
+    SetClock      now_s, sure           seconds since 1970; sure: the authenticated time, from a sealed reply; else a floor
+    Erase                               forget what was learned at this place: the networks
 """
 
 

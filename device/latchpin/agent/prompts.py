@@ -3,15 +3,16 @@
 Not for decisions: which code is shown when stands in authorization.py.
 """
 
-# code|title|text. `{}` takes a value. At the end "@" stands for the request id, which the bridge's log names too, and "#" for the
-# key that tries again. Titles fit a display of 16 columns. One text, for the bytes.
+# code|title|text. `{}` takes a value. At the end "@" stands for code, step and request id, which the bridge's log names too, and
+# "#" for the key that tries again. Titles fit a display of 16 columns. One text, for the bytes.
 TEXTS = """
 offline|Offline|no broker ({}), again in {} s
 connecting|Connecting|to the bridge
 refused|Not accepted|by the bridge: is this key enrolled? Again in {} s@
 silence|No answer|from the bridge, again in {} s@
 asking|One moment|asking the server
-waiting|PIN?|{}; word: {}
+waiting|PIN?|{}; until {} UTC
+user_code|Enter the code|{} at {}; until {} UTC
 typo|Typing error|wrong check digit. No attempt was spent, type it again
 short|Too short|go on typing, then #
 wrong_answer|Wrong|{} tries left, type it again@
@@ -26,6 +27,10 @@ unknown_device|Not known|enrol it at the server@#
 invalid|Refused|a wrong request: see the bridge's log@#
 internal|Failed|bridge or server: see the bridge's log@#
 invalid_grant|Revoked|access taken away: pairing again@
+step_up|More is asked|by the MCP server: asking for it@
+unpaired|Unpaired|free for its next owner; the server hears of it
+sure|Unpair?|# frees this device, another key keeps it
+sure_reset|Factory reset?|# forgets all but its identity, another key keeps it
 bearer_only|Unsafe server|no DPoP, and settings.json lacks allow_bearer#
 ready|Ready|holding a token. # calls the tool
 calling|Calling|{}
@@ -35,8 +40,10 @@ mcp_failed|MCP failed|no answer from it ({})@#
 """
 
 
-def text(code: str, request_id: str | None, *values) -> tuple[str, str]:
-    """(title, text) of a code with its values filled in."""
+def text(code: str, step: str | None, request_id: str | None, *values) -> tuple[str, str]:
+    """(title, text) of a code with its values filled in. step: what was asked last, by its name on the wire."""
+    if ("\n" + code + "|") not in TEXTS:
+        code = "internal"
     at = TEXTS.find("\n" + code + "|") + len(code) + 2
     title, template = TEXTS[at : TEXTS.find("\n", at)].split("|")
     ending = ""
@@ -45,7 +52,7 @@ def text(code: str, request_id: str | None, *values) -> tuple[str, str]:
         ending = ". # tries again"
     if template[-1] == "@":
         template = template[:-1]
-        ending += " [" + request_id + "]" if request_id else ""
+        ending += " [" + code + " " + step + " " + request_id + "]" if step and request_id else ""
     return title, template.format(*[_printable(str(value)) for value in values]) + ending
 
 

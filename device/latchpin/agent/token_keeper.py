@@ -9,7 +9,7 @@ from latchpin.wire.errors import PeerError
 # Renew when this much of the lifetime is left, in thousandths, and up to as much earlier again, by chance.
 _MARGIN = const(100)
 
-_KEPT = const(("dpop_private", "code_verifier", "auth_session", "refresh_token", "seen_s"))
+_KEPT = const(("dpop_private", "code_verifier", "auth_session", "refresh_token", "seen_s", "shown", "farewell"))
 
 
 class TokenKeeper:
@@ -19,9 +19,25 @@ class TokenKeeper:
         self._random = random
         self.forget()
         self.seen_s = 0
+        # [event of the REPORT, hint and token of the REVOKE, if there was one]: what the servers are still to be told of an unpairing.
+        self.farewell = None
+
+    def part(self, event: int):
+        """Forget everything, but for what is to be revoked. event: as wire/README.md numbers what a REPORT tells."""
+        farewell = [event]
+        if self.refresh_token:
+            farewell += [1, self.refresh_token]
+        elif self.access_token:
+            farewell += [0, self.access_token]
+        elif self.farewell:
+            farewell += self.farewell[1:]
+        self.farewell = farewell
+        self.forget()
 
     def forget(self):
         """Back to nothing: the next pairing gets a key and a verifier of its own."""
+        # [device_code, user_code, URI, URI for a QR code, interval in s, end in epoch seconds] of RFC 8628, while a person has it.
+        self.shown = None
         self.dpop_private = None
         self.dpop_public = None
         self.code_verifier = None
@@ -59,7 +75,7 @@ class TokenKeeper:
         self.token_type = message.token_type
         self.refresh_token = message.get("refresh_token", self.refresh_token)
         self.auth_session = message.get("auth_session", self.auth_session)
-        self.code_verifier = None
+        self.code_verifier = self.shown = None
         life_ms = message.ttl_s * 1000
         self._ends_at_ms = now_ms + life_ms
         early = life_ms * _MARGIN // 1000

@@ -15,5 +15,5 @@ class ContractError(Exception):
 # On the wire a code is its place in this list, from 1 (messages.cddl, `error-code`). New ones go to the end.
 CODES = (
     "wrong_answer expired locked denied try_later needs_browser not_first_party unknown_device use_dpop_nonce invalid internal"
-    " invalid_session invalid_grant"
+    " invalid_session invalid_grant authorization_pending slow_down"
 )

@@ -66,26 +66,32 @@ FIELDS = """
 39 interval_s u 3600
 40 status u 599
 41 blocks u 255
-42 error e 13
+42 error e 15
 43 retry_after_s u 2147483648
 44 www_authenticate t 512
+45 verification_uri_complete t 256
+46 more_scope t 512
+47 acr_values t 256
+48 max_age u 2147483648
+49 protocol_version t 16
+50 mcp_session T 256
 """
 
 # type, name, keys that it must carry, "?", keys that it may carry. Requests are below 16.
 MESSAGES = """
 1 DISCOVER 1 4 ?
-2 CHALLENGE 1 4 5 ? 6 7 8 9
+2 CHALLENGE 1 4 5 ? 6 7 8 9 46 47 48
 3 TOKEN 1 4 ? 6 10 11 12 13
-4 DEVICE_CODE 1 4 5 ? 6
+4 DEVICE_CODE 1 4 5 ? 6 46 47
 5 REVOKE 1 14 15 ? 6
-6 CALL 1 4 16 19 20 ? 6 17 18
+6 CALL 1 4 16 19 20 ? 6 17 18 49 50
 7 REPORT 1 21 ? 22
 16 OFFER 1 2 23 25 28 29 ? 3 24 26 27
 17 PROMPT 1 2 7 30 ? 3 31 32 33 34
 18 CODE 1 2 10 ? 3 7
 19 TOKENS 1 2 19 35 33 ? 3 12 36 7
-20 SHOW 1 2 13 37 38 39 33 ? 3
-21 RESULT 1 2 40 18 20 41 ? 3 44
+20 SHOW 1 2 13 37 38 39 33 ? 3 45
+21 RESULT 1 2 40 18 20 41 ? 3 44 50
 22 ERROR 1 2 42 ? 3 7 32 43
 """
 
