@@ -37,7 +37,10 @@ class Discovered(NamedTuple):
 
 
 class Call(NamedTuple):
-    """POST to an MCP server; send back a Called. Holds secrets: does not print."""
+    """POST to an MCP server; send back a Called. Holds secrets: does not print.
+
+    version: None in 2026-07-28; in the eras before it, what the handshake agreed on, or "" for the handshake itself.
+    """
 
     resource: Resource
     method: str
@@ -45,6 +48,8 @@ class Call(NamedTuple):
     body: bytes
     token: str
     proof: str
+    version: str | None = None
+    session: str | None = None
 
     def __repr__(self) -> str:
         return "Call"
@@ -54,6 +59,7 @@ class Called(NamedTuple):
     status: int
     body: bytes
     www_authenticate: str | None
+    session: str | None = None
 
     def __repr__(self) -> str:
         return f"Called({self.status})"
@@ -180,7 +186,8 @@ class Exchange:
             raise Refused("invalid", "call_without_dpop")
         resource = translate.resource_of(message, world.resources)
         name, body = message.get("name"), message.get("body") or b""
-        called = yield Call(resource, message["method"], name, body, message["access_token"], proof)
+        era = message.get("protocol_version"), message.get("mcp_session")
+        called = yield Call(resource, message["method"], name, body, message["access_token"], proof, *era)
         blocks = _blocks(called)
         self._kept = _Kept(call, called, now_s) if blocks > 1 else None
         return Told(_block(message, called, 0))
@@ -226,4 +233,6 @@ def _block(message: Message, called: Called, number: int) -> Message:
     }
     if called.www_authenticate is not None:
         fields["www_authenticate"] = called.www_authenticate
+    if called.session is not None:
+        fields["mcp_session"] = called.session
     return Message("RESULT", fields)

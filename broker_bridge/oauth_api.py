@@ -70,6 +70,7 @@ class DeviceAuthorization(Words):
     device_code: Opaque
     user_code: Annotated[Opaque, StringConstraints(max_length=32)]
     verification_uri: Url
+    verification_uri_complete: Url | None = None
     expires_in: Seconds
     interval: Annotated[int, Field(ge=0, le=3600)] = 5
 

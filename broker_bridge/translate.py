@@ -42,8 +42,8 @@ ERRORS = {
     "invalid_dpop_proof": "invalid",
     "use_dpop_nonce": "use_dpop_nonce",
     "expired_token": "expired",
-    "authorization_pending": "try_later",
-    "slow_down": "try_later",
+    "authorization_pending": "authorization_pending",
+    "slow_down": "slow_down",
     "temporarily_unavailable": "try_later",
     "server_error": "try_later",
     "invalid_client": "internal",
@@ -71,6 +71,7 @@ _FORMS_OF = {
     "token": r"[\x20-\x7e]+",
     "code_challenge": r"[A-Za-z0-9_-]{43}",  # RFC 7636, section 4.2, with S256
     "code_verifier": r"[A-Za-z0-9._~-]{43,128}",  # RFC 7636, section 4.1
+    "acr_values": r"[\x21-\x7e]+( [\x21-\x7e]+)*",
     "dpop": r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+",  # RFC 7515, section 7.1
 }
 # What the bridge hands out as auth_session while the AS has not been asked yet: the device's own code_challenge comes back in it,
@@ -150,6 +151,7 @@ def _challenge(message: Message, client_id: str, resources: list[Resource], prof
     auth_session, challenge = checked(message, "auth_session"), _begun(message, profile)
     if auth_session is None or challenge is not None:
         challenge = challenge or checked(message, "code_challenge")
+        form = {**_step_up(message), **form}
         if any(item.name not in (message.get("answers") or {}) for item in profile.challenge.begin):
             raise Refused("invalid", "answer_missing")
         if challenge is None:
@@ -157,6 +159,12 @@ def _challenge(message: Message, client_id: str, resources: list[Resource], prof
         form.update(profile.challenge.first, **said, code_challenge=challenge, code_challenge_method="S256")
     else:
         form.update({name: said[name] for name in profile.challenge.repeat}, auth_session=auth_session)
+        if message.get("code_challenge") is not None:
+            # The session began at the token endpoint (FiPA-04, section 6.2), or is asked for more than it gave (section 7).
+            form = {**_step_up(message), **form, "code_challenge": checked(message, "code_challenge") or ""}
+            form["code_challenge_method"] = "S256"
+            if message.get("more_scope"):
+                form["scope"] = said["scope"]
     for name, text in (message.get("answers") or {}).items():
         shape = profile.answers.get(name)
         if shape is None:
@@ -184,7 +192,7 @@ def _token(message: Message, client_id: str, resources: list[Resource], profile:
 
 
 def _device_code(message: Message, client_id: str, resources: list[Resource], profile: Profile) -> dict[str, str]:
-    return {"client_id": client_id, **_scope_and_resource(message, resources)}
+    return {"client_id": client_id, **_scope_and_resource(message, resources), **_step_up(message)}
 
 
 def _revoke(message: Message, client_id: str, resources: list[Resource], profile: Profile) -> dict[str, str]:
@@ -199,7 +207,18 @@ def _scope_and_resource(message: Message, resources: list[Resource]) -> dict[str
     resource = resource_of(message, resources)
     if message["scope"] >= len(resource.scopes):
         raise Refused("invalid", "scope_index")
-    return {"scope": resource.scopes[message["scope"]], "resource": resource.uri}
+    # A resource server's challenge (RFC 6750, section 3.1) adds to what was asked before, as far as this list goes.
+    known = {scope for scopes in resource.scopes for scope in scopes.split()}
+    scopes = resource.scopes[message["scope"]].split()
+    scopes += [scope for scope in dict.fromkeys(message.get("more_scope", "").split()) if scope in known and scope not in scopes]
+    return {"scope": " ".join(scopes), "resource": resource.uri}
+
+
+def _step_up(message: Message) -> dict[str, str]:
+    """RFC 9470, section 4."""
+    wanted = checked(message, "acr_values")
+    found = {} if wanted is None else {"acr_values": wanted}
+    return found if message.get("max_age") is None else {**found, "max_age": str(message["max_age"])}
 
 
 def offer(message: Message, metadata: AuthorizationServerMetadata, endpoints: dict[str, str], resource: Resource) -> Message:
@@ -264,6 +283,7 @@ def _granted(message: Message, answer: Answer) -> Message:
             "device_code": shown.device_code,
             "user_code": shown.user_code,
             "verification_uri": shown.verification_uri,
+            "verification_uri_complete": shown.verification_uri_complete,
             "interval_s": shown.interval,
             "ttl_s": shown.expires_in,
         }

@@ -30,7 +30,7 @@ def proves(*identifiers: str) -> Callable[[Test], Test]:
 
 
 _DEPLOYER = "a duty of whoever deploys it: no program can prove it"
-_NO_BROWSER = "a device has no browser: it says so, and stops"
+_NO_BROWSER = "a device has no browser: it shows a code and a URL for another one's (RFC 8628), or says that it needs one"
 
 # draft-ietf-oauth-first-party-apps-04 (1 July 2026)
 FIPA = {
@@ -72,7 +72,6 @@ FIPA = {
         "client",
         "SHOULD",
         "auth_session is discarded when the user logs out.",
-        "nobody logs in at a device: its owner unpairs it at the AS, which ends its sessions and tokens",
     ),
     "FIPA-6-a": Requirement("AS", "MUST", "A token request for such a code has no redirect_uri."),
     "FIPA-6.2-b": Requirement(
@@ -234,4 +233,24 @@ PROTOCOL_SERVER = {
     "PROTOCOL-5-j": Requirement("AS", "MUST NOT", "PIN, code, token, verifier or auth_session stand in a log."),
 }
 
-REQUIREMENTS: dict[str, Requirement] = FIPA | OAUTH_SERVER | PROTOCOL_SERVER
+# What binds a client of the device grant and of step-up, and one of MCP: pages of the specification of that date, by name.
+CLIENT = {
+    "RFC8628-3.3-a": Requirement("client", "MUST", "User code and verification URI are displayed, beside a QR code too."),
+    "RFC8628-3.5-b": Requirement("client", "MUST", "Polls wait for the interval, 5 s without one, and 5 s more after each slow_down."),
+    "RFC8628-3.5-c": Requirement("client", "SHOULD", "Polls get rarer while the server cannot be reached."),
+    "RFC9470-4-b": Requirement("client", "SHOULD", "acr_values and max_age of the challenge go into the next request."),
+    "MCP-1-a": Requirement("client", "MUST", "2026-07-28, basic/transports: JSON and event streams are both read."),
+    "MCP-1-b": Requirement(
+        "client", "SHOULD", "2026-07-28, basic/transports: a server that refuses its version with 4xx is met with initialize."
+    ),
+    "MCP-1-c": Requirement(
+        "client", "MUST", "2025-11-25, basic/transports: later requests carry the version agreed on, and the Mcp-Session-Id."
+    ),
+    "MCP-1-d": Requirement("client", "MUST", "2025-11-25, basic/transports: 404 for a session begins a new one with initialize."),
+    "MCP-2-a": Requirement(
+        "client", "SHOULD", "2026-07-28, basic/authorization: insufficient_scope leads to a request for the union of scopes."
+    ),
+    "MCP-2-b": Requirement("client", "SHOULD", "2026-07-28, basic/authorization: such a request is retried a few times only."),
+}
+
+REQUIREMENTS: dict[str, Requirement] = FIPA | OAUTH_SERVER | PROTOCOL_SERVER | CLIENT

@@ -57,7 +57,7 @@ def test_without_a_challenge_endpoint_a_code_is_shown_with_where_to_enter_it_and
     assert granting().shown[-1].qr == "https://as.example/device"
 
 
-# proves: RFC8628-3.4-a
+# proves: RFC8628-3.5-b
 def test_polling_keeps_the_interval_and_ends_with_tokens():
     world = granting()
     for _ in range(3):
@@ -74,7 +74,7 @@ def test_polling_keeps_the_interval_and_ends_with_tokens():
     assert world.state == "READY" and b"dc-1" not in world.kept and b"refresh-1" in world.kept
 
 
-# proves: RFC8628-3.5-a
+# proves: RFC8628-3.5-b, RFC8628-3.5-c
 def test_slow_down_adds_five_seconds_for_good_and_so_does_a_busy_server():
     world = granting()
     for code, interval_ms in (("slow_down", 10_000), ("authorization_pending", 10_000), ("try_later", 15_000)):
@@ -118,7 +118,6 @@ def test_a_code_on_the_screen_survives_a_power_cut_and_a_lost_session():
     assert world.state == "SHOWING"
 
 
-# proves: FIPA-5.2.2.1.1-d
 def test_a_server_that_sends_the_client_to_the_web_is_asked_for_a_device_code():
     world = World().challenge(**DEVICE_GRANT)
     world.request()
@@ -155,7 +154,7 @@ def refused(world, challenge, status=403):
     world.result(status, b"", www_authenticate=challenge)
 
 
-# proves: MCP-auth-step-up-a, FIPA-7-a
+# proves: MCP-2-a
 def test_a_scope_that_is_missing_leads_to_a_challenge_with_the_auth_session_and_what_is_wanted():
     world = World().ready()
     refused(world, 'DPoP error="insufficient_scope", scope="led:write led:admin", resource_metadata="https://x"')
@@ -185,6 +184,7 @@ def test_a_better_or_younger_proof_of_the_person_is_asked_for_as_the_server_word
     assert world.request()["max_age"] == 5
 
 
+# proves: MCP-2-b
 def test_a_server_that_wants_ever_more_is_given_up():
     world = World().ready()
     world.do(CALL)
@@ -349,6 +349,7 @@ def test_a_factory_reset_forgets_the_networks_too():
     assert "sure_reset" in [view.code for view in world.shown]
 
 
+# proves: FIPA-5.3.1-e
 def test_the_next_owner_gets_a_key_and_a_session_of_his_own():
     world = free(free(World().ready()), "#").shake()
     world.reply("OFFER", **OFFER)
@@ -384,7 +385,7 @@ def shaken(world):
     return world.request()
 
 
-# proves: MCP-legacy-a
+# proves: MCP-1-b, MCP-1-c
 def test_a_server_of_an_earlier_era_is_met_with_a_handshake_that_is_made_once():
     world = World().call()
     assert world.request().get("protocol_version") is None
@@ -400,7 +401,7 @@ def test_a_server_of_an_earlier_era_is_met_with_a_handshake_that_is_made_once():
     assert world.state == "READY"
 
 
-# proves: MCP-legacy-b
+# proves: MCP-1-d
 def test_a_session_that_the_server_has_forgotten_is_opened_anew_once():
     world = World().call()
     world.request()

@@ -53,7 +53,7 @@ def test_the_text_is_found_however_the_answer_is_cut():
                 assert text == wanted and reader["done"] and not reader["failed"], (message, size)
 
 
-# proves: MCP-sse-a
+# proves: MCP-1-a
 def test_of_an_event_stream_the_response_counts_and_what_comes_before_it_does_not():
     for ending in ("\n", "\r\n"):
         for message, wanted in CASES:

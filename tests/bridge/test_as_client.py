@@ -556,7 +556,7 @@ def test_a_call_is_one_post_with_mcps_headers_and_the_devices_token_and_proof(se
     server.says("/mcp", Said(200, {"jsonrpc": "2.0"}, {"DPoP-Nonce": "rs-nonce"}))
     relay = Relay()
     answer = called(server, relay)
-    assert answer == (200, b'{"jsonrpc": "2.0"}', None) and relay.nonces == {server.resource: "rs-nonce"}
+    assert answer == (200, b'{"jsonrpc": "2.0"}', None, None) and relay.nonces == {server.resource: "rs-nonce"}
     (asked,) = server.to("/mcp")
     assert (asked.method, asked.body) == ("POST", b'{"jsonrpc":"2.0"}')
     expected = {
@@ -602,6 +602,10 @@ def test_a_name_that_no_header_can_hold_is_encoded(server: Foreign, name: str, h
         {"token": ""},
         {"token": "é"},
         {"proof": "a.b.c\r\nX-Evil: 1"},
+        {"version": "2025-06-18\r\nX-Evil: 1"},
+        {"version": "1"},
+        {"version": "", "session": "s\r\nX-Evil: 1"},
+        {"version": "2025-06-18", "session": ""},
     ],
 )
 def test_a_call_that_breaks_out_of_its_headers_is_not_made(server: Foreign, change: dict[str, str]):
@@ -611,12 +615,22 @@ def test_a_call_that_breaks_out_of_its_headers_is_not_made(server: Foreign, chan
     assert caught.value.code == "invalid" and not server.to("/mcp")
 
 
+@proves("MCP-1-c")
+def test_a_server_of_an_earlier_era_gets_the_headers_of_its_handshake_and_its_session_comes_back(server: Foreign):
+    server.says("/mcp", Said(200, {"jsonrpc": "2.0"}, {"Mcp-Session-Id": "s-1"}))
+    assert called(server, Relay(), method="initialize", name=None, version="").session == "s-1"
+    called(server, Relay(), version="2025-06-18", session="s-1")
+    opening, later = [asked.headers for asked in server.to("/mcp")]
+    assert not {"mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id"} & set(opening)
+    assert later["mcp-protocol-version"] == "2025-06-18" and later["mcp-session-id"] == "s-1" and "mcp-method" not in later
+
+
 def test_a_refusal_of_the_server_is_carried_with_its_challenge(server: Foreign):
     challenge = 'DPoP error="use_dpop_nonce"'
     server.says("/mcp", Said(401, b"<html>", {"Content-Type": "text/html", "WWW-Authenticate": challenge, "DPoP-Nonce": "n"}))
-    assert called(server, Relay()) == (401, b"", challenge)
+    assert called(server, Relay()) == (401, b"", challenge, None)
     server.says("/mcp", Said(403, {"error": "x"}, {"WWW-Authenticate": "x" * 513}))
-    assert called(server, Relay()) == (403, json.dumps({"error": "x"}).encode(), None)
+    assert called(server, Relay()) == (403, json.dumps({"error": "x"}).encode(), None, None)
 
 
 def test_an_event_stream_is_carried_as_it_is_and_html_is_not(server: Foreign):

@@ -115,6 +115,30 @@ def test_a_profile_adds_its_words_to_the_first_request_only_where_it_says_so():
     assert "response_type" not in form and "device_id" not in form and form["scope"] == "led:read led:write"
 
 
+@proves("MCP-2-a", "RFC9470-4-b")
+def test_what_a_resource_server_wants_beyond_is_added_as_far_as_the_operators_list_goes():
+    more = {"more_scope": "led:write root led:write door:open", "acr_values": "urn:two urn:one", "max_age": 60}
+    wanted = {"scope": "led:read led:write", "acr_values": "urn:two urn:one", "max_age": "60"}
+    usual = {"resource": 0, "scope": 0, "code_challenge": "c" * 43}
+    assert wanted.items() <= ask("CHALLENGE", **usual, **more).form.items()
+    again = ask("CHALLENGE", **usual, **more, auth_session="session-1").form
+    assert wanted.items() <= again.items() and again["auth_session"] == "session-1" and "response_type" not in again
+    assert (again["code_challenge"], again["code_challenge_method"]) == ("c" * 43, "S256")
+    shown = ask("DEVICE_CODE", resource=0, scope=0, more_scope="led:write", acr_values="urn:two").form
+    assert (shown["scope"], shown["acr_values"]) == ("led:read led:write", "urn:two")
+    named = ask("CHALLENGE", JANSSEN, **usual, acr_values="urn:two").form
+    assert named["acr_values"] == "latchpin", "what the profile says is how that server finds its script"
+    assert bad("CHALLENGE", **usual, acr_values="a\r\nb") == "form_of_acr_values"
+
+
+@proves("FIPA-6.2-a")
+def test_a_session_that_began_at_the_token_endpoint_is_brought_a_code_challenge_with_its_answer():
+    follow_up = {"resource": 0, "scope": 0, "auth_session": "session-1", "answers": {"pin": "123456789"}}
+    form = ask("CHALLENGE", APPENDIX_B, **{**follow_up, "answers": {"otp": "123456"}}, code_challenge="c" * 43).form
+    assert form["code_challenge"] == "c" * 43 and "scope" not in form
+    assert "code_challenge" not in ask("CHALLENGE", **follow_up).form
+
+
 def test_a_question_without_answers_asks_where_the_session_stands():
     assert "pin" not in ask("CHALLENGE", resource=0, scope=0, auth_session="session-1").form
 

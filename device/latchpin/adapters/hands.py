@@ -77,8 +77,8 @@ class Hands:
     def answer(self, ok: bool, text: str) -> None:
         """The end of a call: shown by the agent already; an application overrides this."""
 
-    def set_clock(self, now_s: int) -> None:
-        """The authenticated time, in seconds since 1970."""
+    def set_clock(self, now_s: int, sure: bool) -> None:
+        """Seconds since 1970. sure: the authenticated time; else a floor."""
         try:
             from machine import RTC
         except ImportError:

@@ -10,7 +10,6 @@ if runtime.host_engine:
     close_stream = runtime.host_engine.close_stream
     read_some = runtime.host_engine.read_some
 else:
-    import asyncio
 
     class LinkError(OSError):
         """There is no connection, or it is no more.
@@ -45,14 +44,15 @@ else:
         except OSError:
             pass
 
-    def read_some(stream, most: int):
+    async def read_some(stream, most: int) -> bytes:
         """At most so many bytes, as soon as there are some; none at the end.
 
         Not beyond a line's end: MicroPython's `read` swallows an end of the connection (close_notify) that comes with the last
         bytes, and its next `read` waits for ever.
         """
-        while True:
-            yield asyncio.core._io_queue.queue_read(stream.s)
-            piece = stream.s.readline(most)
-            if piece is not None:
-                return piece
+        try:
+            first = await stream.readexactly(1)
+        except EOFError:
+            return b""
+        # What has come already; None where that was all.
+        return first if most == 1 or first == b"\n" else first + (stream.s.readline(most - 1) or b"")

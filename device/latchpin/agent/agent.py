@@ -167,7 +167,14 @@ class Agent:
             pass
         elif not fire(when, reply):
             # A reply that fits nowhere must not leave the device waiting for ever.
-            fire("fatal", when if name == "ERROR" else "internal")
+            code = when if name == "ERROR" else "internal"
+            if self._more and keeper.usable(self._now_ms):
+                # More was asked for, and refused: what there was before is still good for what it was good for.
+                self._more = {}
+                keeper.code_verifier = keeper.shown = None
+                self._finish_call(code, code)
+            else:
+                fire("fatal", code)
 
     def _take_key(self, key):
         fire = self._fire

@@ -82,7 +82,7 @@ TRANSITIONS = (
     "WAITING call call CALLING\n"
     "CALLING go send_call .\n"
     "CALLING block send_block .\n"
-    "CALLING answer report READY\n"
+    "SIGNED answer report READY\n"
     "READY asked ask_human WAITING\n"
     # Without its owner from now on; the servers are told when they can be.
     "OFFLINE Unpair part .\n"
