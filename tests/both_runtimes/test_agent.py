@@ -486,7 +486,7 @@ def test_a_nonce_of_the_mcp_server_is_signed_and_stays_apart_from_that_of_the_au
     assert world.state == "CALLING"
     world.request()
     world.result()
-    assert world.state == "READY" and world.agent._nonces == [None, "rs-nonce"]
+    assert world.state == "READY" and world.agent.nonces == [None, "rs-nonce"]
 
 
 def test_a_long_answer_comes_in_blocks():
@@ -605,7 +605,7 @@ def test_the_clock_follows_sealed_replies_and_never_goes_back_by_more_than_a_day
     epoch_ms = world.agent._epoch_ms
     world.type(PIN + "#")
     world.request()
-    world.error("try_later", now=world.agent._tokens.seen_s - 90_000)
+    world.error("try_later", now=world.agent.tokens.seen_s - 90_000)
     assert world.agent._epoch_ms == epoch_ms
     assert not [e for e in world.effects if e.name == "SetClock"]
 
@@ -619,7 +619,7 @@ def test_text_from_outside_cannot_drive_the_terminal():
 
 def test_no_value_prints_a_secret():
     world = World().ready()
-    text = repr(world.agent._tokens) + repr(world.agent._talk) + repr(world.agent._entry) + repr(world.bridge.requests)
+    text = repr(world.agent.tokens) + repr(world.agent.talk) + repr(world.agent.entry) + repr(world.bridge.requests)
     for secret in (PIN, "access-1", "refresh-1", "code-1", "session-1"):
         assert secret not in text
     assert "refresh" not in repr(Event("Store", data=b"refresh")) and "tok" not in repr(

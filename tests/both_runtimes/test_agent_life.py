@@ -272,7 +272,7 @@ def test_unpairing_by_keys_asks_once_more_and_any_other_key_keeps_the_device():
 
 def test_an_unpaired_device_tells_its_servers_and_asks_for_its_next_owner():
     world = World().ready()
-    key = world.agent._tokens.dpop_private
+    key = world.agent.tokens.dpop_private
     free(free(world), "#")
     assert world.state == "GREETING" and "unpaired" in [view.code for view in world.shown]
     assert key not in world.kept and b"session-2" not in world.kept
@@ -285,7 +285,7 @@ def test_an_unpaired_device_tells_its_servers_and_asks_for_its_next_owner():
     assert report.name == "REPORT" and report["event"] == 1
     world.reply("RESULT", status=200, body=b"", block=0, blocks=1)
     assert world.state == "CHALLENGING" and b"refresh-1" not in world.kept
-    assert world.agent._tokens.dpop_private != key
+    assert world.agent.tokens.dpop_private != key
 
 
 def test_unpairing_works_offline_and_is_told_after_a_power_cut_too():

@@ -44,7 +44,7 @@ class SpiedDevice(Hands):
     @property
     def dpop_private(self) -> bytes:
         """The key that the tokens are bound to."""
-        return self.runner.agent._tokens.dpop_private
+        return self.runner.agent.tokens.dpop_private
 
     def show(self, view: Any) -> None:
         self.shown.append(view)

@@ -155,7 +155,7 @@ class StillDevice(SpiedDevice):
 
     async def until_greeting(self) -> None:
         """Time passes for the device, until it has given up and says hello again."""
-        talk, greeted = self.agent._talk, asyncio.Event()
+        talk, greeted = self.agent.talk, asyncio.Event()
         greet = talk.greet
 
         def watched(now_ms: int) -> Any:

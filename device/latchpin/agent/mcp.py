@@ -24,10 +24,12 @@ _STRANGE = const((400, 404, 405, 406, 415))
 _MODERN = const((-32020, -32021, -32022, -32601, -32602))
 
 
-def begin(tool: str | None, uri: str | None, arguments: dict | None) -> dict:
-    """A call that is to be made: tools/call of a tool, resources/read of a URI, or else tools/list."""
-    method = "tools/call" if tool else "resources/read" if uri else "tools/list"
-    return {"method": method, "name": tool or uri or "", "arguments": arguments or {}, "stage": method, "shaken": False}
+def begin(call: dict) -> None:
+    """Of {"tool", "arguments"?}, {"uri"} or {}, as an application wants it, make a call: tools/call, resources/read, tools/list."""
+    tool, uri = call.get("tool"), call.get("uri")
+    call["method"] = call["stage"] = "tools/call" if tool else "resources/read" if uri else "tools/list"
+    call["name"] = tool or uri or ""
+    call["shaken"] = False
 
 
 def body(server: dict, call: dict) -> bytes:
@@ -42,7 +44,7 @@ def body(server: dict, call: dict) -> bytes:
     if stage == "initialize":
         params = {"protocolVersion": _LEGACY, "capabilities": {}, "clientInfo": {"name": "latchpin", "version": "1"}}
     elif stage == "tools/call":
-        params = {"name": call["name"], "arguments": call["arguments"]}
+        params = {"name": call["name"], "arguments": call.get("arguments") or {}}
     elif stage == "resources/read":
         params = {"uri": call["name"]}
     if stage != "initialize" and not server:
