@@ -32,7 +32,7 @@ def recording(state, when):
     row = authorization.row(state, when)
     if row:
         for scope in authorization._words(authorization.SCOPES, state):
-            if ("\n" + scope + " " + when + " ") in authorization.TRANSITIONS:
+            if ("\n" + scope + " " + when + " ") in "".join(authorization.TRANSITIONS):
                 FIRED.add((scope, when))
                 break
     return row
@@ -189,7 +189,7 @@ def untaken(life):
     scopes = {scope for line in lines for scope in line}
     rows = set()
     seen = set()
-    for line in authorization.TRANSITIONS.strip().split("\n"):
+    for line in "".join(authorization.TRANSITIONS).strip().replace("\n\n", "\n").split("\n"):
         scope, when, do, be = line.split(" ")
         assert scope in scopes and (be == "." or be in states) and _is_deed(device, do), line
         assert (scope, when) not in seen, line

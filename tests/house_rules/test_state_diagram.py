@@ -20,7 +20,7 @@ def diagram() -> str:
         for scope in line.split(" "):
             members.setdefault(scope, []).append(line.split(" ")[0])
     arrows: dict[tuple[str, str], list[str]] = {}
-    for line in authorization.TRANSITIONS.strip().split("\n"):
+    for line in "".join(authorization.TRANSITIONS).strip().replace("\n\n", "\n").split("\n"):
         scope, when, _, be = line.split(" ")
         if be == ".":
             continue

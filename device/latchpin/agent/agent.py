@@ -60,6 +60,7 @@ class Agent:
         self.answers = {}
         self.lapses_ms = 0
         self.signed = None
+        self._unsent = False
         self._signatures = 0
         self.call = None
         self.server = {}  # what is known of the MCP server (mcp.py)
@@ -100,6 +101,10 @@ class Agent:
                 self.state = be
             room, _, deed = do.rpartition(".")
             when = getattr(_room(room), deed)(self, when, cause) if room else getattr(self, deed)(when, cause)
+            if self._unsent:
+                # Not by the deed itself: signing takes room, and the code of the deed can leave.
+                self._unsent = False
+                self._send(*self.signed)
         return fired
 
     # Events become the words of the table.
@@ -125,7 +130,7 @@ class Agent:
         elif name[:4] != "Http":
             fire(name, event)
         elif self.state == "CALLING":
-            _room("calling").hear_post(self, event)
+            self._follow(_room("calling").hear_post(self, event))
 
     def _take_reply(self, reply):
         fire = self.fire
@@ -141,13 +146,13 @@ class Agent:
         when = name.lower()
         if name == "ERROR":
             when = CODES.split(" ")[reply.error - 1]
-        if when != "use_dpop_nonce":
+        if when not in ("use_dpop_nonce", "result"):
             self.signed = None
         if reply.get("auth_session") and when != "tokens":
             keeper.auth_session = reply.auth_session
             self.store()
         if when == "result" and self.state == "CALLING":
-            _room("calling").hear_result(self, reply)
+            self._follow(_room("calling").hear_result(self, reply))
         elif when == "offer" and self.state == "DISCOVERING":
             self.offer = reply
             if keeper.farewell:
@@ -168,6 +173,10 @@ class Agent:
                 fire("answer", (code, False, code, True))
             else:
                 fire("fatal", code)
+
+    def _follow(self, heard):
+        runtime.make_room()
+        self.fire(*heard)
 
     def _take_key(self, key):
         fire = self.fire
@@ -304,10 +313,7 @@ class Agent:
         signatures = self._signatures + 1
         if signatures == _MOST_SIGNATURES:
             return "try_later"
-        if self.signed is None:
-            self.fire("go")
-        else:
-            self.ask_signed(*self.signed)
+        self.ask_signed(*self.signed)
         self._signatures = signatures
 
     def rest(self, when, cause):
@@ -342,11 +348,12 @@ class Agent:
     def store(self):
         self.effects.append(Event("Store", data=self.tokens.pack()))
 
-    def epoch_s(self, at_ms: int) -> int:
-        return (self._epoch_ms + at_ms) // 1000
+    def epoch_s(self, now_ms: int) -> int:
+        """What that moment is in seconds since 1970."""
+        return (self._epoch_ms + now_ms) // 1000
 
-    def utc(self, at_s: int) -> str:
-        return "%02d:%02d" % (at_s // 3600 % 24, at_s // 60 % 60)
+    def utc(self, now_s: int) -> str:
+        return "%02d:%02d" % (now_s // 3600 % 24, now_s // 60 % 60)
 
     def forget_answers(self):
         if self.entry is not None:
@@ -363,16 +370,27 @@ class Agent:
         self.effects.append(self.talk.ask(name, fields, self.now_ms))
 
     def ask_signed(self, name: str, fields: dict, uri: str):
-        """A request with a DPoP proof; kept for signing it again with a nonce that the server wants."""
+        """A request with a DPoP proof, sent when the deed is done, and kept for signing it again with a nonce that the server
+        wants. name: of a message; or "Post", with its `headers` and `body`, for a request straight to the MCP server."""
         self.signed = (name, fields, uri)
         self._signatures = 0
-        if self.offer.dpop_supported:
-            token = fields.get("access_token")
-            fields["dpop"] = self.proof(uri, self.nonces[token is not None], token)
+        self._unsent = True
+
+    def _send(self, name, fields, uri):
+        runtime.make_room()
+        token = fields.get("access_token")
+        proof = self._proof(uri, self.nonces[token is not None], token) if self.offer.dpop_supported else None
+        if name == "Post":
+            headers = fields["headers"] + ("DPoP: " + proof + "\r\n" if proof else "")
+            headers += "Authorization: " + self.tokens.token_type + " " + token + "\r\n"
+            runtime.make_room()
+            self.effects.append(Event("Post", url=uri, headers=headers, body=fields["body"]))
+            return
+        if proof:
+            fields["dpop"] = proof
         self.ask(name, fields)
 
-    def proof(self, uri: str, nonce: str | None, token: str | None = None) -> str:
-        runtime.make_room()
+    def _proof(self, uri, nonce, token):
         from latchpin.agent import dpop
 
         private, public = self.tokens.dpop_key()
@@ -397,5 +415,7 @@ def _row(state, when):
 
 def _room(name):
     name = "latchpin.agent." + name
-    __import__(name)
+    if name not in sys.modules:
+        runtime.make_room()
+        __import__(name)
     return sys.modules[name]

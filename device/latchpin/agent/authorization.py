@@ -27,7 +27,8 @@ LOCKED HALTED SETTLED ANY
 STOPPED HALTED SETTLED ANY
 """
 
-# in state or group, when, do, and be in (".": stay). One text: as Python tuples it would be twice as large on the chip.
+# in state or group, when, do, and be in (".": stay). Texts: as Python tuples they would be twice as large on the chip. Several, for
+# a small heap seldom has two kilobytes in one piece.
 TRANSITIONS = (
     "\n"
     "OFFLINE Started connect .\n"
@@ -46,8 +47,9 @@ TRANSITIONS = (
     "KEEPING pair pairing.challenge CHALLENGING\n"
     "KEEPING grant granting.authorize AUTHORIZING\n"
     "KEEPING shown granting.show_code SHOWING\n"
-    "KEEPING browser stop STOPPED\n"
+    "KEEPING browser stop STOPPED\n",
     # FiPA-04: ask, answer, redeem.
+    "\n"
     "PAIRING prompt pairing.ask_human WAITING\n"
     "TAKING prompt pairing.ask_human WAITING\n"
     "PAIRING code pairing.redeem REDEEMING\n"
@@ -68,8 +70,9 @@ TRANSITIONS = (
     "TAKING tokens keep READY\n"
     # A lost code costs no PIN: the auth_session asks for another one. A refused refresh token costs the pairing.
     "REDEEMING invalid_grant rest RESTING\n"
-    "REFRESHING invalid_grant lose .\n"
+    "REFRESHING invalid_grant lose .\n",
     # RFC 8628, where there is no challenge endpoint, or the server sends the client to the web (FiPA-04, section 5.2.2.1.1).
+    "\n"
     "PAIRING grant granting.authorize AUTHORIZING\n"
     "AUTHORIZING show granting.show_code SHOWING\n"
     "SHOWING poll granting.poll POLLING\n"
@@ -84,8 +87,9 @@ TRANSITIONS = (
     "CALLING go calling.send_call .\n"
     "CALLING block calling.send_block .\n"
     "SIGNED answer calling.report READY\n"
-    "READY asked pairing.ask_human WAITING\n"
+    "READY asked pairing.ask_human WAITING\n",
     # Without its owner from now on; the servers are told when they can be.
+    "\n"
     "OFFLINE Unpair parting.part .\n"
     "ANY Unpair parting.part_and_greet GREETING\n"
     "DISCOVERING farewell parting.revoke REVOKING\n"
@@ -99,16 +103,17 @@ TRANSITIONS = (
     "SIGNED use_dpop_nonce sign_again .\n"
     "ASKING try_later rest RESTING\n"
     # denied, needs_browser, not_first_party, unknown_device, bearer_only, invalid, internal: only a person can go on from there.
-    "ASKING fatal stop STOPPED\n"
+    "ASKING fatal stop STOPPED\n",
 )
 
 
 def row(state: str, when: str) -> list:
     """[do, be] of the row for `when` in this state; none where there is no such row."""
     for scope in _words(SCOPES, state):
-        found = _words(TRANSITIONS, scope + " " + when)
-        if found:
-            return found[2:]
+        for text in TRANSITIONS:
+            found = _words(text, scope + " " + when)
+            if found:
+                return found[2:]
     return []
 
 
