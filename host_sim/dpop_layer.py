@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -144,7 +144,8 @@ def _base64url(data: bytes) -> str:
 class DpopLayer:
     """ASGI: answers the resource's metadata (RFC 9728), admits or refuses, and hands on with `Authorization: Bearer`.
 
-    `tools` names the scope that each tool wants; a tool that is not there wants none here (the SDK refuses it).
+    `tools` names the scope that each tool wants; a tool that is not there wants none here (the SDK refuses it). `methods`: with
+    sessions (MCP 2025-11-25) there are a stream to GET and a session to DELETE, else neither.
     """
 
     def __init__(
@@ -158,10 +159,11 @@ class DpopLayer:
         tokens: AccessTokens,
         proofs: Proofs,
         allow_bearer: bool = False,
+        methods: Sequence[str] = ("POST",),
     ) -> None:
         parts = urlsplit(resource)
         self._app, self._path, self._tokens, self._proofs = app, parts.path, tokens, proofs
-        self._scopes, self._tools, self._allow_bearer = scopes, tools, allow_bearer
+        self._scopes, self._tools, self._allow_bearer, self._methods = scopes, tools, allow_bearer, methods
         self._metadata_path = f"/.well-known/oauth-protected-resource{parts.path}"  # RFC 9728, section 3.1
         self._metadata_url = f"{parts.scheme}://{parts.netloc}{self._metadata_path}"
         self._metadata = {
@@ -185,8 +187,9 @@ class DpopLayer:
             return await self._answer(send, 404, {"error": "not_found"})
         try:
             admitted = await self.admit(scope)
-            if scope["method"] != "POST":
-                return await self._answer(send, 405, {"error": "method_not_allowed"}, [(b"allow", b"POST")])  # no stream to GET
+            if scope["method"] not in self._methods:
+                allow = (b"allow", ", ".join(self._methods).encode())
+                return await self._answer(send, 405, {"error": "method_not_allowed"}, [allow])
             body = await _body(receive)
             self.demand_scope(admitted, body)
         except Refusal as refusal:

@@ -6,6 +6,7 @@ Not for checks of tokens: those stand in access_tokens.py and dpop_layer.py, in 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AfterValidator, Field
+from starlette.types import ASGIApp
 
 from broker_bridge import configuration
 from broker_bridge.configuration import WORDS, CaFile, ConfigurationError, HttpsUrl, Scope, TlsService
@@ -131,16 +133,15 @@ def _times(count: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
-def build(configured: Configuration) -> DpopLayer:
-    """The whole application: the gate, and behind it the SDK's."""
-    parts = urlsplit(configured.resource)
-    hosts = [parts.netloc, f"127.0.0.1:{configured.port}", f"localhost:{configured.port}", f"[::1]:{configured.port}"]
-    app = tools(configured).streamable_http_app(
-        streamable_http_path=parts.path,
-        stateless_http=True,
-        json_response=True,
-        transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=[f"https://{host}" for host in hosts]),
-    )
+def security(configured: Configuration) -> TransportSecuritySettings:
+    """The hosts and origins that the SDK lets in (MCP 2026-07-28, transports, security)."""
+    hosts = [urlsplit(configured.resource).netloc]
+    hosts += [f"{name}:{configured.port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    return TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=[f"https://{host}" for host in hosts])
+
+
+def gate(app: ASGIApp, configured: Configuration, methods: Sequence[str] = ("POST",)) -> DpopLayer:
+    """What stands in front of an SDK's application with the tools of TOOLS."""
     keys = IssuerKeys(configured.issuer, str(configured.ca) if configured.ca else None)
     return DpopLayer(
         app,
@@ -151,7 +152,19 @@ def build(configured: Configuration) -> DpopLayer:
         tokens=AccessTokens(keys, configured.resource),
         proofs=Proofs(configured.resource, configured.dpop_nonces),
         allow_bearer=configured.allow_bearer,
+        methods=methods,
     )
+
+
+def build(configured: Configuration) -> DpopLayer:
+    """The whole application: the gate, and behind it the SDK's."""
+    app = tools(configured).streamable_http_app(
+        streamable_http_path=urlsplit(configured.resource).path,
+        stateless_http=True,
+        json_response=True,
+        transport_security=security(configured),
+    )
+    return gate(app, configured)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
