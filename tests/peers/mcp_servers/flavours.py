@@ -49,8 +49,6 @@ def _marked(names: list[str]) -> list[Any]:
 
 
 EVERY = _marked(list(FLAVOURS))
-LEGACY = _marked([name for name in FLAVOURS if "legacy" in name])
-MODERN = _marked([name for name in FLAVOURS if "modern" in name])
 
 
 def is_legacy(flavour: str) -> bool:
@@ -59,6 +57,10 @@ def is_legacy(flavour: str) -> bool:
 
 def has_sessions(flavour: str) -> bool:
     return bool(FLAVOURS[flavour][1].get("stateful"))
+
+
+def knows_no_handshake(flavour: str) -> bool:
+    return FLAVOURS[flavour][1].get("legacy") == "reject"
 
 
 def command(flavour: str) -> list[str]:
