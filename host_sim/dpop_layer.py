@@ -4,6 +4,7 @@ Not the MCP server: what passes goes on to it as Bearer, the only scheme that th
 """
 
 import base64
+import contextlib
 import contextvars
 import dataclasses
 import hashlib
@@ -12,7 +13,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +23,9 @@ from mcp.server.auth.provider import AccessToken, TokenVerifier
 from starlette.types import Message, Receive, Scope, Send
 
 from broker_bridge import logs
-from host_sim.access_tokens import AccessTokens, IssuerUnreachable, TokenError, is_time, signed_claims, unverified_header
+from host_sim.access_tokens import AccessTokens, TokenError, is_time, signed_claims, unverified_header
+from host_sim.introspection import Introspection
+from host_sim.issuer import IssuerUnreachable
 
 MAX_PROOF, MAX_BODY, MAX_PROOFS = 4096, 65536, 100_000
 IAT_WINDOW_S, NONCE_LIVE_S = 300, 300
@@ -38,6 +41,17 @@ class Refusal(Exception):
     error: str = ""
     description: str = ""
     scope: str = ""
+
+
+@contextlib.contextmanager
+def _judged_by(missing: str) -> Iterator[None]:
+    """A token that is refused, or that nobody can judge for what is `missing`, becomes a Refusal."""
+    try:
+        yield
+    except TokenError as error:
+        raise Refusal(401, "invalid_token", f"the token is {error}") from None
+    except IssuerUnreachable:
+        raise Refusal(503, "temporarily_unavailable", missing) from None
 
 
 class Admitted(TokenVerifier):
@@ -158,11 +172,13 @@ class DpopLayer:
         tools: Mapping[str, str],
         tokens: AccessTokens,
         proofs: Proofs,
+        introspection: Introspection | None = None,
         allow_bearer: bool = False,
         methods: Sequence[str] = ("POST",),
     ) -> None:
         parts = urlsplit(resource)
         self._app, self._path, self._tokens, self._proofs = app, parts.path, tokens, proofs
+        self._introspection = introspection
         self._scopes, self._tools, self._allow_bearer, self._methods = scopes, tools, allow_bearer, methods
         self._metadata_path = f"/.well-known/oauth-protected-resource{parts.path}"  # RFC 9728, section 3.1
         self._metadata_url = f"{parts.scheme}://{parts.netloc}{self._metadata_path}"
@@ -228,12 +244,8 @@ class DpopLayer:
             raise Refusal(400, "invalid_request", "one Authorization header with one token, please")
         if scheme.lower() not in ("dpop", "bearer"):
             raise Refusal(401)
-        try:
+        with _judged_by("the keys of the authorization server cannot be had"):
             claims = await self._tokens.claims(token)
-        except TokenError as error:
-            raise Refusal(401, "invalid_token", f"the token is {error}") from None
-        except IssuerUnreachable:
-            raise Refusal(503, "temporarily_unavailable", "the keys of the authorization server cannot be had") from None
         jkt = claims.get("cnf", {}).get("jkt")
         if scheme.lower() == "bearer":
             if jkt is not None:
@@ -246,6 +258,9 @@ class DpopLayer:
             if len(proofs) != 1:
                 raise Refusal(401, "invalid_dpop_proof", "one DPoP header, please")
             self._proofs.check(proofs[0].decode("latin-1"), scope["method"], token, jkt)
+        if self._introspection is not None:
+            with _judged_by("the authorization server cannot be asked about this token"):
+                await self._introspection.demand_active(token)
         return AccessToken(
             token=token,
             client_id=claims["client_id"],

@@ -1,6 +1,6 @@
 """`latchpin mcp`: the demo MCP server, tools on an imagined LED behind DPoP-bound tokens of the authorization server.
 
-Not for checks of tokens: those stand in access_tokens.py and dpop_layer.py, in front of the official SDK.
+Not for checks of tokens: those stand in access_tokens.py, introspection.py and dpop_layer.py, in front of the official SDK.
 """
 
 import argparse
@@ -17,14 +17,26 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from starlette.types import ASGIApp
 
 from broker_bridge import configuration
-from broker_bridge.configuration import WORDS, CaFile, ConfigurationError, HttpsUrl, Scope, TlsService
+from broker_bridge.configuration import (
+    WORDS,
+    CaFile,
+    ConfigurationError,
+    HttpsUrl,
+    Scope,
+    SecretFile,
+    Section,
+    TlsService,
+    Visible,
+)
 from host_sim import https_service
 from host_sim.access_tokens import AccessTokens, IssuerKeys
 from host_sim.dpop_layer import Admitted, DpopLayer, Proofs
+from host_sim.introspection import MAX_BELIEVED_S, Introspection
+from host_sim.issuer import Issuer
 
 # The scope that each tool wants. What stands here is what the gate demands, and what the tool demands again.
 TOOLS = {"whoami": "", "read_led": "led:read", "blink": "led:write"}
@@ -43,6 +55,11 @@ mcp.toml:
   # dpop_nonces = true                          # proofs need a nonce of this server (RFC 9449, section 9)
   # allow_bearer = true                         # tokens that are bound to no key are taken too
 
+  [introspection]                               # asks the issuer whether a token was revoked; without it none is until it expires
+  client_id = "mcp-server"                      # `latchpin as client add mcp-server --resource-server-of RESOURCE --secret`
+  client_secret_file = "mcp.secret"
+  # believed_s = 30                             # how long an answer is believed, at most 30; without any the answer is 503
+
 Each key can come from the environment: LATCHPIN_MCP__LISTEN=127.0.0.1:9444.
 When it listens it prints: ready RESOURCE
 """
@@ -54,6 +71,21 @@ def _with_path(url: str) -> str:
     return url
 
 
+class IntrospectionSettings(Section):
+    """With which credentials the issuer is asked about tokens, and how long it is believed."""
+
+    client_id: Visible
+    client_secret: SecretStr | None = None
+    client_secret_file: SecretFile | None = None
+    believed_s: float = Field(MAX_BELIEVED_S, ge=0, le=MAX_BELIEVED_S)
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> "IntrospectionSettings":
+        if self.given("client_secret") != 1:
+            raise ValueError("needs either client_secret_file (better) or client_secret")
+        return self
+
+
 class Configuration(TlsService):
     """mcp.toml, checked."""
 
@@ -63,6 +95,7 @@ class Configuration(TlsService):
     scopes: Annotated[list[Scope], WORDS, Field(min_length=1)]
     dpop_nonces: bool = False
     allow_bearer: bool = False
+    introspection: IntrospectionSettings | None = None
 
 
 def load(path: Path) -> Configuration:
@@ -142,18 +175,26 @@ def security(configured: Configuration) -> TransportSecuritySettings:
 
 def gate(app: ASGIApp, configured: Configuration, methods: Sequence[str] = ("POST",)) -> DpopLayer:
     """What stands in front of an SDK's application with the tools of TOOLS."""
-    keys = IssuerKeys(configured.issuer, str(configured.ca) if configured.ca else None)
+    issuer = Issuer(configured.issuer, str(configured.ca) if configured.ca else None)
     return DpopLayer(
         app,
         resource=configured.resource,
         issuer=configured.issuer,
         scopes=configured.scopes,
         tools=TOOLS,
-        tokens=AccessTokens(keys, configured.resource),
+        tokens=AccessTokens(IssuerKeys(issuer), configured.resource),
         proofs=Proofs(configured.resource, configured.dpop_nonces),
+        introspection=_introspection(issuer, configured.introspection),
         allow_bearer=configured.allow_bearer,
         methods=methods,
     )
+
+
+def _introspection(issuer: Issuer, settings: IntrospectionSettings | None) -> Introspection | None:
+    secret = settings and settings.secret_of("client_secret")
+    if settings is None or secret is None:
+        return None
+    return Introspection(issuer, settings.client_id, secret.get_secret_value(), settings.believed_s)
 
 
 def build(configured: Configuration) -> DpopLayer:

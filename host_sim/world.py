@@ -35,7 +35,7 @@ INSTALL_WITHIN_S = 600  # for whoever puts our password and ACL file on a broker
 END_WITHIN_S = 3
 PORTS = range(20_000, 32_768)  # below the ports that Linux, macOS and Windows lend to outgoing connections
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
-CLIENT_ID = "latchpin-device"
+CLIENT_ID, MCP_CLIENT_ID = "latchpin-device", "latchpin-mcp"
 SCOPE = "led:read led:write"
 LATCHPIN = (sys.executable, "-m", "host_sim")
 LATCHPIN_MCP = (*LATCHPIN, "mcp")
@@ -286,9 +286,9 @@ class World:
         self._write("server.key", issued.private_key_pem.bytes())
 
     def _write_files(self, ports: list[int]) -> None:
-        client_secret = secrets.token_urlsafe(32)
         self._write("bridge.password", self._bridge_password.encode())
-        self._write("client.secret", client_secret.encode())
+        for name in ("client.secret", "mcp.secret"):
+            self._write(name, secrets.token_urlsafe(32).encode())
         files = {"certificate": "server.pem", "private_key": "server.key"}
         self._write_toml(
             "broker.toml",
@@ -309,7 +309,10 @@ class World:
                 "state": "as-state",
                 "log_level": self._log_level,
                 **self._as_settings,
-                "clients": [{"id": CLIENT_ID, "secret_file": "client.secret"}],
+                "clients": [
+                    {"id": CLIENT_ID, "secret_file": "client.secret"},
+                    {"id": MCP_CLIENT_ID, "secret_file": "mcp.secret", "resource": self.resource},
+                ],
                 "resources": [{"uri": self.resource, "scopes": SCOPE.split()}],
             },
         )
@@ -322,6 +325,7 @@ class World:
                 "issuer": self.issuer,
                 "ca": "ca.pem",
                 "scopes": SCOPE.split(),
+                "introspection": {"client_id": MCP_CLIENT_ID, "client_secret_file": "mcp.secret"},
             },
         )
         self._write_toml(
