@@ -139,6 +139,9 @@ def test_the_handshake_and_what_a_session_is_worth(started: Served, flavour: str
     if session:
         assert post(started, WHO, headers | {"Mcp-Session-Id": "0" * 32}).status_code == 404
         with started.client(started.auth(device_id="lp-peer")) as client:
+            listening = headers | {"Accept": "text/event-stream"}
+            with client.stream("GET", started.resource, headers=listening) as stream:
+                assert (stream.status_code, stream.headers["content-type"]) == (200, "text/event-stream")
             assert client.delete(started.resource, headers=headers).status_code == 200
         assert post(started, WHO, headers).status_code == 404
 
