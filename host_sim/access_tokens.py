@@ -1,36 +1,29 @@
 """Access tokens as a resource server sees them: RFC 9068 JWTs of one issuer, checked against its published keys.
 
-Not for proofs of possession (dpop_layer.py), and not the issuer's own code (authorization_server/): this is the other side.
+Not for proofs of possession (dpop_layer.py) or revocation (introspection.py), nor the issuer's code: this is the other side.
 """
 
 import asyncio
 import base64
 import binascii
 import json
-import ssl
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx2
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-MAX_TOKEN, MAX_DOCUMENT = 8192, 65536
+from host_sim.issuer import NO_ANSWER, Issuer, IssuerUnreachable
+
+MAX_TOKEN = 8192
 LEEWAY_S = 5
-# What comes of an issuer that is away, or answers with anything but its documents.
-_NO_KEYS = (httpx2.HTTPError, httpx2.InvalidURL, JoseError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 FETCH_AGAIN_S, KEYS_LIVE_S = 5, 3600
 
 
 class TokenError(Exception):
     """The token is not one of ours, or no longer; the text quotes nothing of it."""
-
-
-class IssuerUnreachable(Exception):
-    """The issuer's keys cannot be had now, so that no token can be judged."""
 
 
 def unverified_header(text: str) -> dict[str, Any]:
@@ -66,14 +59,10 @@ def is_time(value: object) -> bool:
 
 
 class IssuerKeys:
-    """The signing keys of one issuer, found through its metadata (RFC 8414) and fetched again when a kid is not known.
+    """The signing keys of one issuer, found through its metadata and fetched again when a kid is not known."""
 
-    `issuer` is compared byte for byte; the keys must lie on its origin. TLS is verified against the CA file, or the system's.
-    """
-
-    def __init__(self, issuer: str, ca: str | None = None, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, issuer: Issuer, now_s: Callable[[], float] = time.monotonic) -> None:
         self.issuer, self._now_s = issuer, now_s
-        self._context = ssl.create_default_context(cafile=ca)
         self._keys: dict[str, ECKey] = {}
         self._fetched_s = self._tried_s = float("-inf")
         self._lock = asyncio.Lock()
@@ -88,7 +77,7 @@ class IssuerKeys:
                 try:
                     self._keys = await self._fetch()
                     self._fetched_s = now_s
-                except _NO_KEYS:
+                except NO_ANSWER:
                     if stale:
                         self._keys = {}
             if not self._keys:
@@ -96,38 +85,12 @@ class IssuerKeys:
             return self._keys.get(kid)
 
     async def _fetch(self) -> dict[str, ECKey]:
-        parts = urlsplit(self.issuer)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        # RFC 8414, section 3.1: the well-known name stands before the issuer's path.
-        metadata_url = f"{origin}/.well-known/oauth-authorization-server{parts.path.rstrip('/')}"
-        timeout = httpx2.Timeout(5)
-        async with httpx2.AsyncClient(verify=self._context, trust_env=False, follow_redirects=False, timeout=timeout) as client:
-            metadata = await self._get(client, metadata_url)
-            if metadata.get("issuer") != self.issuer:
-                raise ValueError("metadata of another issuer")
-            if not str(metadata["jwks_uri"]).startswith(origin + "/"):
-                raise ValueError("keys on another origin")
-            keys = (await self._get(client, metadata["jwks_uri"]))["keys"]
         found = {}
-        for key in keys:
+        for key in (await self.issuer.get(await self.issuer.endpoint("jwks_uri")))["keys"]:
             usable = key.get("kty") == "EC" and key.get("crv") == "P-256" and key.get("use", "sig") == "sig"
             if usable and isinstance(key.get("kid"), str) and key.get("alg", "ES256") == "ES256":
                 found[key["kid"]] = ECKey.import_key({name: key[name] for name in ("kty", "crv", "x", "y")})
         return found
-
-    async def _get(self, client: httpx2.AsyncClient, url: str) -> dict[str, Any]:
-        async with client.stream("GET", url, headers={"Accept": "application/json"}) as response:
-            if response.status_code != 200:
-                raise ValueError("status")
-            data = b""
-            async for part in response.aiter_bytes():
-                data += part
-                if len(data) > MAX_DOCUMENT:
-                    raise ValueError("too long")
-        document = json.loads(data)
-        if not isinstance(document, dict):
-            raise ValueError("no object")
-        return document
 
 
 class AccessTokens:
@@ -162,7 +125,7 @@ class AccessTokens:
             if not is_time(claims.get(name)):
                 raise TokenError(f"no {name}")
         now_s, audience = self._now_s(), claims.get("aud")
-        if claims["iss"] != self._keys.issuer:
+        if claims["iss"] != self._keys.issuer.url:
             raise TokenError("of another issuer")
         if audience != self._resource and audience != [self._resource]:
             raise TokenError("for another resource")

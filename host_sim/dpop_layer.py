@@ -4,6 +4,7 @@ Not the MCP server: what passes goes on to it as Bearer, the only scheme that th
 """
 
 import base64
+import contextlib
 import contextvars
 import dataclasses
 import hashlib
@@ -12,7 +13,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +23,9 @@ from mcp.server.auth.provider import AccessToken, TokenVerifier
 from starlette.types import Message, Receive, Scope, Send
 
 from broker_bridge import logs
-from host_sim.access_tokens import AccessTokens, IssuerUnreachable, TokenError, is_time, signed_claims, unverified_header
+from host_sim.access_tokens import AccessTokens, TokenError, is_time, signed_claims, unverified_header
+from host_sim.introspection import Introspection
+from host_sim.issuer import IssuerUnreachable
 
 MAX_PROOF, MAX_BODY, MAX_PROOFS = 4096, 65536, 100_000
 IAT_WINDOW_S, NONCE_LIVE_S = 300, 300
@@ -38,6 +41,17 @@ class Refusal(Exception):
     error: str = ""
     description: str = ""
     scope: str = ""
+
+
+@contextlib.contextmanager
+def _judged_by(missing: str) -> Iterator[None]:
+    """A token that is refused, or that nobody can judge for what is `missing`, becomes a Refusal."""
+    try:
+        yield
+    except TokenError as error:
+        raise Refusal(401, "invalid_token", f"the token is {error}") from None
+    except IssuerUnreachable:
+        raise Refusal(503, "temporarily_unavailable", missing) from None
 
 
 class Admitted(TokenVerifier):
@@ -144,7 +158,8 @@ def _base64url(data: bytes) -> str:
 class DpopLayer:
     """ASGI: answers the resource's metadata (RFC 9728), admits or refuses, and hands on with `Authorization: Bearer`.
 
-    `tools` names the scope that each tool wants; a tool that is not there wants none here (the SDK refuses it).
+    `tools` names the scope that each tool wants; a tool that is not there wants none here (the SDK refuses it). `methods`: with
+    sessions (MCP 2025-11-25) there are a stream to GET and a session to DELETE, else neither.
     """
 
     def __init__(
@@ -157,11 +172,14 @@ class DpopLayer:
         tools: Mapping[str, str],
         tokens: AccessTokens,
         proofs: Proofs,
+        introspection: Introspection | None = None,
         allow_bearer: bool = False,
+        methods: Sequence[str] = ("POST",),
     ) -> None:
         parts = urlsplit(resource)
         self._app, self._path, self._tokens, self._proofs = app, parts.path, tokens, proofs
-        self._scopes, self._tools, self._allow_bearer = scopes, tools, allow_bearer
+        self._introspection = introspection
+        self._scopes, self._tools, self._allow_bearer, self._methods = scopes, tools, allow_bearer, methods
         self._metadata_path = f"/.well-known/oauth-protected-resource{parts.path}"  # RFC 9728, section 3.1
         self._metadata_url = f"{parts.scheme}://{parts.netloc}{self._metadata_path}"
         self._metadata = {
@@ -185,8 +203,9 @@ class DpopLayer:
             return await self._answer(send, 404, {"error": "not_found"})
         try:
             admitted = await self.admit(scope)
-            if scope["method"] != "POST":
-                return await self._answer(send, 405, {"error": "method_not_allowed"}, [(b"allow", b"POST")])  # no stream to GET
+            if scope["method"] not in self._methods:
+                allow = (b"allow", ", ".join(self._methods).encode())
+                return await self._answer(send, 405, {"error": "method_not_allowed"}, [allow])
             body = await _body(receive)
             self.demand_scope(admitted, body)
         except Refusal as refusal:
@@ -225,12 +244,8 @@ class DpopLayer:
             raise Refusal(400, "invalid_request", "one Authorization header with one token, please")
         if scheme.lower() not in ("dpop", "bearer"):
             raise Refusal(401)
-        try:
+        with _judged_by("the keys of the authorization server cannot be had"):
             claims = await self._tokens.claims(token)
-        except TokenError as error:
-            raise Refusal(401, "invalid_token", f"the token is {error}") from None
-        except IssuerUnreachable:
-            raise Refusal(503, "temporarily_unavailable", "the keys of the authorization server cannot be had") from None
         jkt = claims.get("cnf", {}).get("jkt")
         if scheme.lower() == "bearer":
             if jkt is not None:
@@ -243,6 +258,9 @@ class DpopLayer:
             if len(proofs) != 1:
                 raise Refusal(401, "invalid_dpop_proof", "one DPoP header, please")
             self._proofs.check(proofs[0].decode("latin-1"), scope["method"], token, jkt)
+        if self._introspection is not None:
+            with _judged_by("the authorization server cannot be asked about this token"):
+                await self._introspection.demand_active(token)
         return AccessToken(
             token=token,
             client_id=claims["client_id"],

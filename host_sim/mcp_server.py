@@ -1,11 +1,12 @@
 """`latchpin mcp`: the demo MCP server, tools on an imagined LED behind DPoP-bound tokens of the authorization server.
 
-Not for checks of tokens: those stand in access_tokens.py and dpop_layer.py, in front of the official SDK.
+Not for checks of tokens: those stand in access_tokens.py, introspection.py and dpop_layer.py, in front of the official SDK.
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -16,13 +17,26 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from starlette.types import ASGIApp
 
 from broker_bridge import configuration
-from broker_bridge.configuration import WORDS, CaFile, ConfigurationError, HttpsUrl, Scope, TlsService
+from broker_bridge.configuration import (
+    WORDS,
+    CaFile,
+    ConfigurationError,
+    HttpsUrl,
+    Scope,
+    SecretFile,
+    Section,
+    TlsService,
+    Visible,
+)
 from host_sim import https_service
 from host_sim.access_tokens import AccessTokens, IssuerKeys
 from host_sim.dpop_layer import Admitted, DpopLayer, Proofs
+from host_sim.introspection import MAX_BELIEVED_S, Introspection
+from host_sim.issuer import Issuer
 
 # The scope that each tool wants. What stands here is what the gate demands, and what the tool demands again.
 TOOLS = {"whoami": "", "read_led": "led:read", "blink": "led:write"}
@@ -41,6 +55,11 @@ mcp.toml:
   # dpop_nonces = true                          # proofs need a nonce of this server (RFC 9449, section 9)
   # allow_bearer = true                         # tokens that are bound to no key are taken too
 
+  [introspection]                               # asks the issuer whether a token was revoked; without it none is until it expires
+  client_id = "mcp-server"                      # `latchpin as client add mcp-server --resource-server-of RESOURCE --secret`
+  client_secret_file = "mcp.secret"
+  # believed_s = 30                             # how long an answer is believed, at most 30; without any the answer is 503
+
 Each key can come from the environment: LATCHPIN_MCP__LISTEN=127.0.0.1:9444.
 When it listens it prints: ready RESOURCE
 """
@@ -52,6 +71,21 @@ def _with_path(url: str) -> str:
     return url
 
 
+class IntrospectionSettings(Section):
+    """With which credentials the issuer is asked about tokens, and how long it is believed."""
+
+    client_id: Visible
+    client_secret: SecretStr | None = None
+    client_secret_file: SecretFile | None = None
+    believed_s: float = Field(MAX_BELIEVED_S, ge=0, le=MAX_BELIEVED_S)
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> "IntrospectionSettings":
+        if self.given("client_secret") != 1:
+            raise ValueError("needs either client_secret_file (better) or client_secret")
+        return self
+
+
 class Configuration(TlsService):
     """mcp.toml, checked."""
 
@@ -61,6 +95,7 @@ class Configuration(TlsService):
     scopes: Annotated[list[Scope], WORDS, Field(min_length=1)]
     dpop_nonces: bool = False
     allow_bearer: bool = False
+    introspection: IntrospectionSettings | None = None
 
 
 def load(path: Path) -> Configuration:
@@ -131,27 +166,46 @@ def _times(count: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
-def build(configured: Configuration) -> DpopLayer:
-    """The whole application: the gate, and behind it the SDK's."""
-    parts = urlsplit(configured.resource)
-    hosts = [parts.netloc, f"127.0.0.1:{configured.port}", f"localhost:{configured.port}", f"[::1]:{configured.port}"]
-    app = tools(configured).streamable_http_app(
-        streamable_http_path=parts.path,
-        stateless_http=True,
-        json_response=True,
-        transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=[f"https://{host}" for host in hosts]),
-    )
-    keys = IssuerKeys(configured.issuer, str(configured.ca) if configured.ca else None)
+def security(configured: Configuration) -> TransportSecuritySettings:
+    """The hosts and origins that the SDK lets in (MCP 2026-07-28, transports, security)."""
+    hosts = [urlsplit(configured.resource).netloc]
+    hosts += [f"{name}:{configured.port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    return TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=[f"https://{host}" for host in hosts])
+
+
+def gate(app: ASGIApp, configured: Configuration, methods: Sequence[str] = ("POST",)) -> DpopLayer:
+    """What stands in front of an SDK's application with the tools of TOOLS."""
+    issuer = Issuer(configured.issuer, str(configured.ca) if configured.ca else None)
     return DpopLayer(
         app,
         resource=configured.resource,
         issuer=configured.issuer,
         scopes=configured.scopes,
         tools=TOOLS,
-        tokens=AccessTokens(keys, configured.resource),
+        tokens=AccessTokens(IssuerKeys(issuer), configured.resource),
         proofs=Proofs(configured.resource, configured.dpop_nonces),
+        introspection=_introspection(issuer, configured.introspection),
         allow_bearer=configured.allow_bearer,
+        methods=methods,
     )
+
+
+def _introspection(issuer: Issuer, settings: IntrospectionSettings | None) -> Introspection | None:
+    secret = settings and settings.secret_of("client_secret")
+    if settings is None or secret is None:
+        return None
+    return Introspection(issuer, settings.client_id, secret.get_secret_value(), settings.believed_s)
+
+
+def build(configured: Configuration) -> DpopLayer:
+    """The whole application: the gate, and behind it the SDK's."""
+    app = tools(configured).streamable_http_app(
+        streamable_http_path=urlsplit(configured.resource).path,
+        stateless_http=True,
+        json_response=True,
+        transport_security=security(configured),
+    )
+    return gate(app, configured)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,10 @@ INSTALL_WITHIN_S = 600  # for whoever puts our password and ACL file on a broker
 END_WITHIN_S = 3
 PORTS = range(20_000, 32_768)  # below the ports that Linux, macOS and Windows lend to outgoing connections
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
-CLIENT_ID = "latchpin-device"
+CLIENT_ID, MCP_CLIENT_ID = "latchpin-device", "latchpin-mcp"
 SCOPE = "led:read led:write"
+LATCHPIN = (sys.executable, "-m", "host_sim")
+LATCHPIN_MCP = (*LATCHPIN, "mcp")
 
 
 class WorldError(Exception):
@@ -193,6 +195,7 @@ class World:
     broker: "embedded", "mosquitto", or the mqtts:// URL of one that runs already; runtime: "micropython" or "cpython";
     heap: as `-X heapsize=` takes it; code: a folder with a compiled `latchpin` package instead of the sources;
     tap: record every payload that the embedded broker sees in `tap.bin`; device_settings and as_settings go over the defaults;
+    mcp_server: the command of an MCP server instead of `latchpin mcp`, which takes `--config mcp.toml` and says `ready` like it;
     on_notice: told what a person has to do before it can go on.
     """
 
@@ -209,6 +212,7 @@ class World:
         log_level: str = "info",
         device_settings: dict[str, Any] | None = None,
         as_settings: dict[str, Any] | None = None,
+        mcp_server: Sequence[str] = LATCHPIN_MCP,
         on_device_line: Callable[[str], None] = lambda line: None,
         on_notice: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -229,6 +233,7 @@ class World:
         self._log_level = log_level
         self._device_settings = device_settings or {}
         self._as_settings = as_settings or {}
+        self._mcp_server = mcp_server
         self._on_device_line = on_device_line
         self._on_notice = on_notice
         self._bridge_password = secrets.token_urlsafe(24)
@@ -281,9 +286,9 @@ class World:
         self._write("server.key", issued.private_key_pem.bytes())
 
     def _write_files(self, ports: list[int]) -> None:
-        client_secret = secrets.token_urlsafe(32)
         self._write("bridge.password", self._bridge_password.encode())
-        self._write("client.secret", client_secret.encode())
+        for name in ("client.secret", "mcp.secret"):
+            self._write(name, secrets.token_urlsafe(32).encode())
         files = {"certificate": "server.pem", "private_key": "server.key"}
         self._write_toml(
             "broker.toml",
@@ -304,7 +309,10 @@ class World:
                 "state": "as-state",
                 "log_level": self._log_level,
                 **self._as_settings,
-                "clients": [{"id": CLIENT_ID, "secret_file": "client.secret"}],
+                "clients": [
+                    {"id": CLIENT_ID, "secret_file": "client.secret"},
+                    {"id": MCP_CLIENT_ID, "secret_file": "mcp.secret", "resource": self.resource},
+                ],
                 "resources": [{"uri": self.resource, "scopes": SCOPE.split()}],
             },
         )
@@ -317,6 +325,7 @@ class World:
                 "issuer": self.issuer,
                 "ca": "ca.pem",
                 "scopes": SCOPE.split(),
+                "introspection": {"client_id": MCP_CLIENT_ID, "client_secret_file": "mcp.secret"},
             },
         )
         self._write_toml(
@@ -400,14 +409,13 @@ class World:
         return [str(binary), *heap, str(BOARD / "main.py")], {**environment, "MICROPYPATH": f"{code}:{BOARD}:.frozen"}
 
     async def _start_services(self, broker_port: int) -> None:
-        latchpin = [sys.executable, "-m", "host_sim"]
-        add = self._add
+        latchpin, add = LATCHPIN, self._add
         if self.broker == "embedded":
             add("broker", [*latchpin, "broker", "--config", "broker.toml"])
         elif self.broker == "mosquitto":
             add("broker", self._mosquitto(broker_port), says_ready=False)
         add("as", [*latchpin, "as", "serve", "--config", "as.toml"])
-        add("mcp", [*latchpin, "mcp", "--config", "mcp.toml"])
+        add("mcp", [*self._mcp_server, "--config", "mcp.toml"])
         add("bridge", [*latchpin, "bridge", "--config", "bridge.toml"])
         # They need each other only when they are asked something; the bridge, and mosquitto for it, must be there to be asked.
         first = [service for name, service in self.services.items() if name != "bridge"]
@@ -471,9 +479,7 @@ class World:
 
     async def _run(self, *arguments: str) -> str:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "host_sim",
+            *LATCHPIN,
             *arguments,
             cwd=self.folder,
             stdout=asyncio.subprocess.PIPE,

@@ -8,8 +8,7 @@ import dataclasses
 import os
 import ssl
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from host_sim.world import LATCHPIN_MCP
 from tests.brokers.running import first_line, free_port
 from tests.mcp_server.issuer import Issuer
 from tests.peers.dpop_auth import DpopAuth, proof
@@ -90,10 +90,11 @@ def serving(
     more: str = "",
     believe: Path | None = None,
     environment: dict[str, str] | None = None,
+    program: Sequence[str] = LATCHPIN_MCP,
 ) -> Iterator[Served]:
     path, resource = write_configuration(folder, issuer, more, believe)
     resource = (environment or {}).get("LATCHPIN_MCP__RESOURCE", resource)
-    command, log = [sys.executable, "-m", "host_sim", "mcp", "--config", str(path)], folder / "mcp.log"
+    command, log = [*program, "--config", str(path)], folder / "mcp.log"
     around = os.environ | (environment or {})
     with (
         log.open("w") as lines,

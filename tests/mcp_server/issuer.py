@@ -11,15 +11,25 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import trustme
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from host_sim import issuer as issuer_of
 from tests.peers.dpop_auth import public_jwk, sign, thumbprint
 
 
+def asked(issuer: "Issuer") -> issuer_of.Issuer:
+    """It as a resource server reaches it."""
+    return issuer_of.Issuer(issuer.url, str(issuer.ca))
+
+
 class Issuer:
-    """Keys, tokens and an HTTPS server on a free port. `fetched` counts requests by path; `broken` makes it answer 500."""
+    """Keys, tokens and an HTTPS server on a free port. `fetched` counts requests by path; `broken` makes it answer 500.
+
+    `verdict` is what it answers to every introspection; `asked_with` has the forms that came, behind their credentials.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.authority = trustme.CA()
@@ -30,12 +40,21 @@ class Issuer:
         self.broken = False
         self.metadata: dict[str, Any] = {}
         self.documents: dict[str, dict[str, Any]] = {}
+        self.verdict: Any = {"active": True}
+        self.asked_with: list[tuple[str, dict[str, str]]] = []
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                self.answer(issuer.document(self.path))
+
+            def do_POST(self) -> None:
+                form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                issuer.asked_with.append((self.headers["Authorization"], dict(parse_qsl(form))))
+                self.answer(issuer.verdict)
+
+            def answer(self, document: Any) -> None:
                 issuer.fetched[self.path] = issuer.fetched.get(self.path, 0) + 1
-                document = issuer.document(self.path)
                 self.send_response(500 if issuer.broken else 200 if document else 404)
                 self.send_header("Content-Type", "application/json")
                 self.end_headers()
@@ -59,10 +78,13 @@ class Issuer:
         if path in self.documents:
             return self.documents[path]
         if path == "/.well-known/oauth-authorization-server":
-            return {"issuer": self.url, "jwks_uri": f"{self.url}/jwks.json"} | self.metadata
+            return self._endpoints() | self.metadata
         if path == "/jwks.json":
             return {"keys": [{**public_jwk(key), "kid": kid, "use": "sig", "alg": "ES256"} for kid, key in self.keys.items()]}
         return None
+
+    def _endpoints(self) -> dict[str, str]:
+        return {"issuer": self.url, "jwks_uri": f"{self.url}/jwks.json", "introspection_endpoint": f"{self.url}/introspect"}
 
     def token(
         self,

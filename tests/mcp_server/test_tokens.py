@@ -18,9 +18,10 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from host_sim.access_tokens import IssuerKeys, IssuerUnreachable
+from host_sim.access_tokens import IssuerKeys
+from host_sim.issuer import IssuerUnreachable
 from tests.mcp_server.conftest import ACCEPT, Served, modern, modern_headers, serving
-from tests.mcp_server.issuer import Issuer
+from tests.mcp_server.issuer import Issuer, asked
 from tests.peers.dpop_auth import base64url, compact, proof, public_jwk, sign
 from tests.requirements import proves
 
@@ -353,7 +354,7 @@ class Clock:
 def test_keys_are_fetched_once_and_again_when_the_issuer_changes_them(own: Issuer):
     async def walk() -> None:
         clock = Clock()
-        keys = IssuerKeys(own.url, str(own.ca), clock)
+        keys = IssuerKeys(asked(own), clock)
         for _ in range(5):
             assert await keys.key("one")
         assert own.fetched["/jwks.json"] == 1
@@ -396,7 +397,7 @@ SPOILT_METADATA = [
 def test_metadata_that_is_not_the_issuers_gives_no_keys(own: Issuer, spoilt: dict[str, Any]):
     own.metadata = {name: value and value.replace("URL", own.url) for name, value in spoilt.items()}
     with pytest.raises(IssuerUnreachable):
-        asyncio.run(IssuerKeys(own.url, str(own.ca)).key("one"))
+        asyncio.run(IssuerKeys(asked(own)).key("one"))
 
 
 @pytest.mark.parametrize(
@@ -407,7 +408,7 @@ def test_metadata_that_is_not_the_issuers_gives_no_keys(own: Issuer, spoilt: dic
 def test_keys_that_cannot_be_used_are_none(own: Issuer, keys: Any):
     own.documents["/jwks.json"] = {"keys": keys}
     with pytest.raises(IssuerUnreachable):
-        asyncio.run(IssuerKeys(own.url, str(own.ca)).key("one"))
+        asyncio.run(IssuerKeys(asked(own)).key("one"))
 
 
 def test_without_the_issuers_keys_nobody_is_let_in_and_it_mends_itself(fresh: Callable[..., AbstractContextManager[Served]]):
