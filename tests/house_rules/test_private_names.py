@@ -57,3 +57,6 @@ def test_parameters_are_shortened_where_nobody_else_names_them() -> None:
     assert compact("def first(one):\n    return lambda two, three: (one, two, lambda two: two + three)\n") == (
         "def first(one):\n    return lambda _a, _b: (one, _a, lambda _c: _c + _b)\n"
     )
+    assert compact("def first(one, two, three):\n    return one, two, three\n", {"two"}) == (
+        "def first(_a, two, _b):\n    return _a, two, _b\n"
+    )
