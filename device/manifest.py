@@ -12,6 +12,7 @@ package(
         "__init__.py",
         "adapters/__init__.py",
         "adapters/buzzer.py",
+        "adapters/clock.py",
         "adapters/dial.py",
         "adapters/flash_journal.py",
         "adapters/hands.py",

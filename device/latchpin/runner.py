@@ -84,7 +84,7 @@ class Runner:
         elif name == "Answer":
             self._hands.answer(effect.ok, effect.text)
         else:
-            self._hands.set_clock(effect.now_s)
+            self._hands.set_clock(effect.now_s, effect.get("sure", True))
 
     def _start(self, coroutine):
         self._tasks = [task for task in self._tasks if not task.done()]
