@@ -27,6 +27,7 @@ package(
         "adapters/mqtt_opening.py",
         "adapters/oled_ssd1306.py",
         "adapters/qr_code.py",
+        "adapters/qr_drawing.py",
         "adapters/rotary_encoder.py",
         "adapters/serial_console.py",
         "adapters/settings.py",
