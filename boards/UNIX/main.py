@@ -70,7 +70,7 @@ def assemble():
     from latchpin.adapters.serial_console import SerialConsole
     from latchpin.wire import topics
 
-    keys = SerialConsole()
+    keys = SerialConsole(draws=True)
     listen = topics.topic(identity.device, "down"), topics.topic(identity.device, "state")
     return Hands(identity, found, listen, keys, [keys]), identity, found
 

@@ -132,6 +132,9 @@ _ENGINES = {
 }
 
 
+_TOO_YOUNG = "the certificate is not valid yet, or the clock is behind: a pin would help, it needs no clock"
+
+
 class LinkError(OSError):
     """The counterpart of the one in adapters/stream.py."""
 
@@ -158,14 +161,23 @@ def tls_context(pin: str | None = None, ca: str | None = None) -> tuple[ssl.SSLC
     if not (pin or ca):
         raise ValueError("neither pin nor ca")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made = context, pins(pin) if pin else []
     if ca:
-        with open(ca, "rb") as file:
-            context.load_verify_locations(cadata=file.read())
+        require_ca(made, ca)
     else:
         # Not unverified: open_tls compares the leaf with the pin before it writes a byte.
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    return context, pins(pin) if pin else []
+    return made
+
+
+def require_ca(made: tuple[ssl.SSLContext, list[bytes]], ca: str) -> None:
+    """The counterpart of the one in adapters/tls_stream.py."""
+    context = made[0]
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.check_hostname = True
+    with open(ca, "rb") as file:
+        context.load_verify_locations(cadata=file.read())
 
 
 async def open_tls(host: str, port: int, server_name: str, context, first: bytes, timeout_s: int):
@@ -178,7 +190,8 @@ async def open_tls(host: str, port: int, server_name: str, context, first: bytes
     except TimeoutError:
         raise LinkError("timeout", f"no connection within {timeout_s} s") from None
     except ssl.SSLError as error:
-        raise LinkError("tls", getattr(error, "verify_message", "") or error.reason or "handshake") from None
+        text = getattr(error, "verify_message", "") or error.reason or "handshake"
+        raise LinkError("tls", _TOO_YOUNG if "not yet valid" in text else text) from None
     except socket.gaierror:
         raise LinkError("dns", "no address for this host name") from None
     except ConnectionResetError:

@@ -79,6 +79,7 @@ def weigh():
 import machine, network
 class View:
     code, title, text, entry = 'waiting', 'PIN?', 'Ask for a PIN for this device; word: amber fox', '***-***-***'
+    get = {}.get
 async def look():
     made = kept()
     for screen in made[1]:

@@ -7,12 +7,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from boards import bundle, package
-from latchpin import __version__
+from boards.serial_board import BoardError
+from latchpin import BUILT_S, __version__
 from tests.adapters.pty_board import PtyBoard
 from tests.adapters.support import micropython
 
@@ -40,6 +42,40 @@ def test_the_romfs_image_is_mounted_and_latchpin_imported_from_it(made: Path, tm
     command = [str(micropython()), str(tmp_path / "load.py"), str(made / "latchpin.romfs")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == [__version__, "/rom/lib/latchpin/runner.mpy"], done.stdout + done.stderr
+
+
+def test_what_a_board_gets_says_when_it_was_packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    now_s = int(time.time())
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert now_s - 86_400 < built_s() <= int(time.time())
+    assert built_s() % 86_400 == 0, "whoever flashes again on the same day sends nothing again"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1900000001")
+    assert built_s() == 1_900_000_001
+    # A package without a date of its own is no older than its source.
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert built_s() == BUILT_S <= now_s
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(BoardError, match="SOURCE_DATE_EPOCH"):
+        built_s()
+
+
+def built_s() -> int:
+    """The same in source and compiled."""
+    found: dict = {}
+    exec(package.package_files(source=True)["lib/latchpin/__init__.py"], found)
+    number = package.package_files(source=False)["lib/latchpin/__init__.mpy"]
+    assert str(found["BUILT_S"]).encode() in number, "a chip's small integers end at 2**30: it is written out"
+    return found["BUILT_S"]
+
+
+def test_with_source_date_epoch_the_bundle_is_the_same_to_the_last_byte(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1900000001")
+    once, again = tmp_path / "once", tmp_path / "again"
+    bundle.write(once)
+    time.sleep(1.1)
+    bundle.write(again)
+    packed = {path.relative_to(once): path.read_bytes() for path in once.rglob("*") if path.is_file()}
+    assert packed == {path.relative_to(again): path.read_bytes() for path in again.rglob("*") if path.is_file()}
 
 
 def test_the_bundle_has_what_a_board_gets_and_mip_installs_it(made: Path, tmp_path: Path):

@@ -18,11 +18,16 @@ else:
 class View:
     """What the agent shows."""
 
-    def __init__(self, code, title="", text="", entry=""):
+    def __init__(self, code, title="", text="", entry="", qr=None):
         self.code = code
         self.title = title
         self.text = text
         self.entry = entry
+        self._qr = qr
+
+    def get(self, field):
+        assert field == "qr"
+        return self._qr
 
 
 class Pin:
@@ -183,12 +188,16 @@ class Ssd1306:
                 page = page + 1 if page < self.set[0x22][1] else self.set[0x22][0]
         self.at = (column, page)
 
-    def glass(self):
-        """What stands there, row by row; the first is inverted."""
+    def pixel(self, x, y):
+        return self.memory[y // 8][x] >> y % 8 & 1
+
+    def glass(self, columns=16):
+        """What stands there, row by row, of the first columns; the first row is inverted."""
         assert self.on and self.set[0x8D] == (0x14,)
         rows = []
         for page in range((self.set[0xA8][0] + 1) // 8):
-            line = [bytes([byte ^ (0 if page else 0xFF) for byte in self.memory[page][at : at + 8]]) for at in range(0, 128, 8)]
+            starts = range(0, 8 * columns, 8)
+            line = [bytes([byte ^ (0 if page else 0xFF) for byte in self.memory[page][at : at + 8]]) for at in starts]
             rows.append("".join([FONT[glyph] for glyph in line]))
         return rows
 

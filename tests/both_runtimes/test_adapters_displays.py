@@ -196,6 +196,77 @@ def test_every_title_fits_the_narrowest_display():
     assert len(titles) > 20 and max([len(title) for title in titles]) <= STICK[0] // 16
 
 
+# With a QR code beside the text; that a reader reads it, tests/adapters/test_qr_on_displays.py.
+
+BROWSER = View("waiting", "Browser", "Type BCDF-GHJK at as.example", "", "https://as.example/device?user_code=BCDF-GHJK")
+FINDER = (1, 1, 1, 1, 1, 1, 1, 0)
+
+
+def dark_from(pixel, x, y, scale):
+    """Eight modules from this corner on to the right, 1 for dark."""
+    return tuple([0 if pixel(x + scale * at, y) else 1 for at in range(8)])
+
+
+def test_an_oled_shows_half_of_its_columns_beside_a_code_as_high_as_it_is():
+    chip = Ssd1306()
+    display = OledSsd1306(chip)
+    display.show(BROWSER)
+    assert [row.rstrip() for row in chip.glass(8)] == ["Browser", "Type", "BCDF-", "GHJK at", "as.examp", "le", "", ""]
+    # 29 modules of two pixels, and three of quiet zone around: light pixels are lit.
+    assert dark_from(chip.pixel, 67, 3, 2) == FINDER
+    assert {chip.pixel(x, y) for x in range(64, 128) for y in (0, 1, 2, 61, 62, 63)} == {1}
+    assert {chip.pixel(x, y) for x in (64, 65, 66, 125, 126, 127) for y in range(64)} == {1}
+    sent = chip.data_bytes
+    display.show(View("waiting", "Browser", BROWSER.text, "*", BROWSER.get("qr")))
+    assert chip.data_bytes - sent == 8, "the code is not sent again"
+    display.show(PIN)
+    assert chip.glass()[2] == "for this device;" and chip.glass()[7].rstrip() == "***-**"
+
+
+def test_a_colour_display_shows_narrow_characters_beside_a_code_as_high_as_it_is():
+    chip = St7789()
+    display = spi_display(chip, *STICK)
+    display.show(BROWSER)
+    rows = [chip.row(40, 53 + 16 * row, 13, 1)[0] for row in range(4)]
+    assert rows == ["Browser", "Type", "BCDF-GHJK at", "as.example"]
+    # 29 modules of four pixels, in a square of 135.
+    assert dark_from(chip.pixel, 40 + 105 + 9, 53 + 9, 4) == FINDER
+    assert {chip.pixel(x, y) for x in range(145, 280) for y in list(range(53, 62)) + list(range(179, 188))} == {0xFFFF}
+    assert {chip.pixel(x, y) for x in list(range(145, 154)) + list(range(271, 280)) for y in range(53, 188)} == {0xFFFF}
+    display.show(PIN)
+    assert chip.row(40, 69, 15)[0] == "Ask for a PIN" and chip.pixel(279, 187) == 0
+
+
+def test_a_code_stays_off_what_is_drawn_below_the_text():
+    chip = St7789()
+    display = spi_display(chip, 170, 320, 35, 0, 0x00, 1, 7)
+    display.fill(0, 112, 170, 208, 0x2104)
+    display.show(BROWSER)
+    assert chip.row(35, 0, 7, 1)[0] == "Browser" and dark_from(chip.pixel, 35 + 58 + 12, 12, 3) == FINDER
+    display.show(PIN)
+    assert {chip.pixel(x, y) for x in range(35, 205) for y in (112, 200, 319)} == {0x2104}
+
+
+def test_where_a_code_is_too_long_the_text_has_the_whole_display():
+    for chip, display in ((Ssd1306(), OledSsd1306), (St7789(), None)):
+        display = display(chip) if display else spi_display(chip, *STICK)
+        display.show(View("waiting", PIN.title, PIN.text, "", "x" * 135))
+        row = chip.glass()[2] if isinstance(chip, Ssd1306) else chip.row(40, 69, 15)[0]
+        assert row in ("for this device;", "Ask for a PIN")
+
+
+def test_what_only_shows_text_shows_it_as_ever():
+    screen = Screen(16, 2)
+    screen.show(View("waiting", "Browser", "BCDF-GHJK", "", BROWSER.get("qr")))
+    assert shown(screen) == ["Browser", "BCDF-GHJK"]
+
+
+def test_a_title_too_long_for_what_a_code_leaves_goes_on_below():
+    screen = Screen(8, 5)
+    screen.show(View("waiting", "Other device", "type it"))
+    assert shown(screen) == ["Other", "device", "type it", "", ""]
+
+
 # The same by eight wires.
 
 

@@ -7,8 +7,11 @@ import os
 import sys
 import time
 
+from latchpin import BUILT_S, adapters
 from latchpin.adapters.hands import Hands
 from latchpin.adapters.identity import Identity
+
+PIN, CA = "a5" * 32, "no such file.der"
 
 _made = []
 
@@ -36,9 +39,9 @@ class Part:
         return "5"
 
 
-def made(directory=".", screens=()):
+def made(directory=".", screens=(), broker=None, mcp=None):
     identity = Identity("lp-test", b"\x01", bytes(32), bytes(64), "an MQTT password", [])
-    settings = {"broker": {"host": "h", "port": 1, "pin": "a5" * 32}, "keepalive_s": 17, "mcp": {}}
+    settings = {"broker": broker or {"host": "h", "port": 1, "pin": PIN}, "keepalive_s": 17, "mcp": mcp or {}}
     return Hands(identity, settings, ("down", "state"), Part(), screens, directory)
 
 
@@ -70,15 +73,19 @@ def test_each_link_is_a_new_one_on_the_same_tls_context():
     assert first._broker["context"] is not None and first._broker["context"] is second._broker["context"]
 
 
-# 2026-10-26 was a Monday; machine.RTC.datetime wants (year, month, day, weekday, hours, minutes, seconds, subseconds).
-NOW_S = 1_793_000_000
-SET = (2026, 10, 26, 0, 7, 33, 20, 0)
+# 2027-03-01 was a Monday; machine.RTC.datetime wants (year, month, day, weekday, hours, minutes, seconds, subseconds).
+NOW_S = 1_803_886_400
+SET = (2027, 3, 1, 0, 7, 33, 20, 0)
+LATER = (2027, 3, 1, 0, 7, 33, 21, 0)
+DAY_S = 86_400
 
 
-class Machine:
-    """A chip's `machine` module, as far as a clock goes."""
+class Clock:
+    """A chip's `machine` and `time` modules, as far as a clock goes, with seconds that begin in `year`."""
 
-    def __init__(self):
+    def __init__(self, year, now_s):
+        self._first_s = {1970: 0, 2000: 946_684_800}[year]
+        self._now_s = now_s
         self.set = []
 
     def RTC(self):
@@ -87,33 +94,124 @@ class Machine:
     def datetime(self, value):
         self.set.append(value)
 
-
-class From2000:
-    """A chip's `time` module, whose seconds begin in 2000."""
-
     def gmtime(self, seconds):
-        return tuple(time.gmtime(seconds + 946_684_800))[:8]
+        assert type(seconds) is int
+        return tuple(time.gmtime(seconds + self._first_s))[:8]
+
+    def time(self):
+        return self._now_s - self._first_s
 
 
-def set_on_a_chip(**modules):
+def on_a_chip(clock, work):
+    """What `work` gives where `machine` and `time` are this clock."""
     before = {}
-    for name in modules:
-        before[name] = sys.modules.get(name)
-        sys.modules[name] = modules[name]
+    for name, module in (("machine", clock), ("time", clock), ("latchpin.adapters.clock", None)):
+        before[name] = sys.modules.pop(name, None)
+        if module:
+            sys.modules[name] = module
+    # `from latchpin.adapters import clock` would find the old one.
+    if hasattr(adapters, "clock"):
+        del adapters.clock
     try:
-        made().set_clock(NOW_S)
+        return work()
     finally:
-        for name in modules:
-            if before[name] is None:
-                del sys.modules[name]
-            else:
+        for name in before:
+            sys.modules.pop(name, None)
+            if before[name] is not None:
                 sys.modules[name] = before[name]
-    return modules["machine"].set
+        if hasattr(adapters, "clock"):
+            del adapters.clock
 
 
-def test_the_clock_is_set_in_the_chips_own_form():
-    assert set_on_a_chip(machine=Machine()) == [SET]
+def set_by(now_s, told, year=1970):
+    """What a clock that stands at `now_s` is set to by hands that are `told` (seconds, sure) one after the other."""
+    clock = Clock(year, now_s)
+
+    def work():
+        hands = made()
+        for seconds, sure in told:
+            hands.set_clock(seconds, sure)
+
+    on_a_chip(clock, work)
+    return clock.set
 
 
-def test_a_chip_that_counts_from_2000_gets_the_same_time():
-    assert set_on_a_chip(machine=Machine(), time=From2000()) == [SET]
+def utc(seconds):
+    year, month, day, hour, minute, second, weekday = tuple(time.gmtime(seconds))[:7]
+    return (year, month, day, weekday, hour, minute, second, 0)
+
+
+def test_the_time_is_set_in_the_chips_own_form():
+    for year in (1970, 2000):
+        assert set_by(NOW_S - 9, [(NOW_S, True)], year) == [SET]
+
+
+def test_a_clock_that_is_behind_the_build_date_is_set_to_it_at_the_start():
+    for year in (1970, 2000):
+        assert set_by(946_684_800, [], year) == [utc(BUILT_S)]
+        assert set_by(BUILT_S, [], year) == []
+        assert set_by(NOW_S, [], year) == []
+
+
+def test_a_time_that_is_not_sure_sets_the_clock_forward_only():
+    for year in (1970, 2000):
+        assert set_by(NOW_S - 1, [(NOW_S, False)], year) == [SET]
+        assert set_by(NOW_S, [(NOW_S, False)], year) == []
+        assert set_by(NOW_S + 1, [(NOW_S, False)], year) == []
+
+
+def test_a_time_that_is_sure_sets_the_clock_back_too_but_never_before_the_build():
+    for year in (1970, 2000):
+        assert set_by(NOW_S + DAY_S, [(NOW_S, True), (NOW_S + 1, True)], year) == [SET, LATER]
+        assert set_by(NOW_S, [(BUILT_S - 1, True), (0, True), (BUILT_S - 1, False)], year) == []
+
+
+def test_whoever_says_nothing_of_it_is_sure():
+    clock = Clock(1970, NOW_S + 5)
+    on_a_chip(clock, lambda: made().set_clock(NOW_S))
+    assert clock.set == [SET]
+
+
+def test_a_computer_keeps_its_own_time():
+    hands = made()
+    hands.set_clock(0, False)
+    hands.set_clock(NOW_S, True)
+
+
+# Whose certificates count.
+
+
+def proofs(told, chip=True):
+    """(ca of the broker, that of the MCP server, whether there is a context) after what was told; both have a pin."""
+    broker = {"host": "h", "port": 1, "pin": PIN, "ca": CA}
+    mcp = {"pin": PIN, "ca": CA}
+
+    def work():
+        hands = made(".", (), broker, mcp)
+        for seconds, sure in told:
+            hands.set_clock(seconds, sure)
+
+    if chip:
+        on_a_chip(Clock(2000, NOW_S), work)
+    else:
+        work()
+    return broker.get("ca"), mcp.get("ca"), broker.get("context") is not None
+
+
+def test_until_the_time_is_known_a_server_with_a_pin_needs_no_ca():
+    assert proofs([]) == (None, None, True)
+    assert proofs([(NOW_S, False), (BUILT_S - 1, True)]) == (None, None, True)
+
+
+def test_from_the_first_sure_time_on_it_needs_both_and_the_next_link_a_context_of_its_own():
+    assert proofs([(NOW_S, False), (NOW_S, True), (NOW_S, False)]) == (CA, CA, False)
+
+
+def test_on_a_computer_it_needs_both_from_the_start():
+    assert proofs([], False) == (CA, CA, False)
+
+
+def test_a_server_with_a_ca_alone_keeps_it():
+    broker = {"host": "h", "port": 1, "ca": CA}
+    on_a_chip(Clock(1970, 0), lambda: made(".", (), broker, {"ca": CA}))
+    assert broker["ca"] == CA

@@ -14,6 +14,7 @@ from latchpin.agent.events import Event
 from latchpin.agent.pin_entry import PinEntry
 from latchpin.wire import messages, topics
 
+
 # proves: FIPA-5.2.2.1.1-a
 def test_the_whole_way_from_boot_to_the_answer_of_a_tool():
     world = World(settings={"scope": 1, "resource": 2})

@@ -428,7 +428,11 @@ def test_a_modern_server_that_objects_is_not_met_with_a_handshake():
 
 
 def test_a_handshake_that_fails_ends_the_call():
-    for result, session in (({}, "s"), ({"protocolVersion": "2025\r\nX: y"}, "s"), ({"protocolVersion": "2025-11-25"}, "s\r\nX: y")):
+    for result, session in (
+        ({}, "s"),
+        ({"protocolVersion": "2025\r\nX: y"}, "s"),
+        ({"protocolVersion": "2025-11-25"}, "s\r\nX: y"),
+    ):
         world = World().call()
         world.request()
         world.result(400, b"")
@@ -467,7 +471,9 @@ def test_straight_over_https_the_handshake_goes_in_headers_and_an_answer_in_piec
         world.do(Event("HttpAnswered", status=status, headers=named, body=body, last=last))
 
     post = world.only("Post")
-    assert post.url == RESOURCE and "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: blink" in post.headers
+    assert (
+        post.url == RESOURCE and "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: blink" in post.headers
+    )
     heard(400, b'{"jsonrpc":"2.0","error":{"code":-32000,"message":"no"},"id":null}')
     post = world.only("Post")
     assert "MCP-Protocol-Version" not in post.headers and "Mcp-Method" not in post.headers

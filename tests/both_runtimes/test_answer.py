@@ -57,7 +57,16 @@ def test_the_text_is_found_however_the_answer_is_cut():
 def test_of_an_event_stream_the_response_counts_and_what_comes_before_it_does_not():
     for ending in ("\n", "\r\n"):
         for message, wanted in CASES:
-            lines = [": ping", "", "event: message", "id: 1", "data: " + json.dumps(NOTE), "", "retry: 5", "data:" + json.dumps(PING)]
+            lines = [
+                ": ping",
+                "",
+                "event: message",
+                "id: 1",
+                "data: " + json.dumps(NOTE),
+                "",
+                "retry: 5",
+                "data:" + json.dumps(PING),
+            ]
             lines += ["", "event: message", "data: " + json.dumps(message), "", ""]
             for size in (1, 5, 64, 4096):
                 reader, text = read(ending.join(lines).encode(), size)

@@ -18,7 +18,9 @@ VALUES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS | TEXT, inner, max_size=4), max_leaves=12
 )
 PARTS = st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": TEXT}, optional={"extra": VALUES}), max_size=4)
-RESULTS = st.fixed_dictionaries({"content": PARTS}, optional={"isError": st.booleans(), "_meta": VALUES, "structuredContent": VALUES})
+RESULTS = st.fixed_dictionaries(
+    {"content": PARTS}, optional={"isError": st.booleans(), "_meta": VALUES, "structuredContent": VALUES}
+)
 
 
 @st.composite

@@ -18,6 +18,10 @@ class Hands:
         self._screens = screens
         self._directory = directory
         self.read_key = keys.read_key
+        from latchpin.adapters import clock
+
+        self._waiting = clock.start(settings)
+        runtime.make_room("adapters.clock")
         # Now, while the heap still has three kilobytes in one piece. Where it fails, the link says why.
         from latchpin.adapters import tls_stream
 
@@ -78,13 +82,24 @@ class Hands:
         """The end of a call: shown by the agent already; an application overrides this."""
 
     def set_clock(self, now_s: int, sure: bool) -> None:
-        """Seconds since 1970. sure: the authenticated time; else a floor."""
-        try:
-            from machine import RTC
-        except ImportError:
-            return  # a computer keeps its own time
-        import time
+        """now_s: seconds since 1970; sure: authenticated, else only the least that it can be. From the first sure time on a
+        server with pin and CA has to satisfy both."""
+        from latchpin.adapters import clock
 
-        epoch_s = 946_684_800 if time.gmtime(0)[0] == 2000 else 0
-        year, month, day, hour, minute, second, weekday = time.gmtime(now_s - epoch_s)[:7]
-        RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
+        if clock.set_clock(now_s, sure) and self._waiting:
+            self._require_cas()
+        runtime.make_room("adapters.clock")
+
+    def _require_cas(self):
+        from latchpin.adapters import tls_stream
+
+        broker = self._settings["broker"]
+        for server, ca in self._waiting:
+            server["ca"] = ca
+            if server is broker and broker.get("context"):
+                try:
+                    tls_stream.require_ca(broker["context"], ca)
+                except (OSError, ValueError, MemoryError):
+                    broker["context"] = None  # the next link tries again, and says why
+        self._waiting = []
+        runtime.make_room("adapters.tls_stream")

@@ -1,4 +1,4 @@
-"""A colour display with an ST7789: white characters, and a title in the colour of the state.
+"""A colour display with an ST7789: white characters, a title in the colour of the state, narrow ones beside a QR code.
 
 Not for decisions: what stands where is text_screen.py's. Not for wires: `SpiWires` below, or wires_i80.py.
 """
@@ -60,7 +60,9 @@ class LcdSt7789(TextScreen):
         TextScreen.__init__(self, width // (8 * wide), rows or height // _TALL)
         self._wires = wires
         self._corner = x, y
-        self._wide = wide
+        self._wide = self._usual = wide
+        self._width = width
+        self._square = rows * _TALL or height
         self._title = -1
         wires.command(0x01)  # SWRESET; 120 ms before SLPOUT (data sheet 9.1.2)
         time.sleep(0.15)
@@ -84,6 +86,25 @@ class LcdSt7789(TextScreen):
         """Write from there on."""
         colours = (WHITE, BLACK) if row else (BLACK, self._title)
         self.text(column * 8 * self._wide, row * _TALL, text, colours[0], colours[1])
+
+    def paint(self, code: str) -> int:
+        """To the right, as high as the text or the display."""
+        size = self._square
+        left = self._width - size
+        if code:
+            from latchpin.adapters import qr_drawing
+
+            drawn = qr_drawing.lines(code, size)
+            line = next(drawn)
+            self._window(left, 0, size, size)
+            while line:
+                self._wires.data(line)
+                line = next(drawn, None)
+            self._wide = 1
+            return left // 8
+        self.fill(left, 0, size, size, BLACK)
+        self._wide = self._usual
+        return self._width // (8 * self._usual)
 
     def text(self, x: int, y: int, text: str, ink: int, paper: int) -> None:
         """Characters of 8 * wide times 16 pixels, from this corner on."""

@@ -1,4 +1,5 @@
-"""A graphic display with an SSD1306 on I2C, 128x64 or 128x32: 16 columns of 8x8 characters, the title inverted.
+"""A graphic display with an SSD1306 on I2C, 128x64 or 128x32: 16 columns of 8x8 characters, the title inverted, or half of them
+and a QR code.
 
 Not for decisions: what stands where is text_screen.py's.
 """
@@ -36,8 +37,24 @@ class OledSsd1306(TextScreen):
         self._canvas.fill(1 - ink)
         self._canvas.text(text, 0, 0, ink)
         width = 8 * len(text)
+        self._send(row, 8 * column, width)
+
+    def paint(self, code: str) -> int:
+        """To the right, as high as the display. What is gone needs no wiping: characters come in its place."""
+        columns = _WIDTH // 8
+        if code:
+            from latchpin.adapters import qr_drawing
+
+            size = 8 * len(self._shown)
+            columns -= len(self._shown)
+            for row, page in enumerate(qr_drawing.pages(code, size)):
+                self._strip[1 : 1 + size] = page
+                self._send(row, _WIDTH - size, size)
+        return columns
+
+    def _send(self, row, left, width):
         # Horizontal addressing: this window of columns, this page.
-        self._command(0x21, 8 * column, 8 * column + width - 1, 0x22, row, row)
+        self._command(0x21, left, left + width - 1, 0x22, row, row)
         self._i2c.writeto(self._address, memoryview(self._strip)[: 1 + width])
 
     def _command(self, *codes):

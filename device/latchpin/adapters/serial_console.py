@@ -7,6 +7,7 @@ import asyncio
 import select
 import sys
 
+from latchpin import runtime
 from latchpin.runtime import const
 
 try:
@@ -18,9 +19,10 @@ _PAUSE_MS = const(20)
 
 
 class SerialConsole:
-    """`read_key` and `show` over sys.stdin and sys.stdout."""
+    """`read_key` and `show` over sys.stdin and sys.stdout. draws: this terminal is all that there is to see, so QR codes too."""
 
-    def __init__(self):
+    def __init__(self, draws: bool = False):
+        self._draws = draws
         self._last = self._view = None
         self._after_return = False
         self._poll = select.poll()
@@ -49,17 +51,33 @@ class SerialConsole:
 
     def show(self, view) -> None:
         """One line, `[title] text entry`, when it differs from the last, or when the very same view comes again: somebody has
-        asked for it, perhaps at a terminal that was not there before. view: title, text, entry."""
+        asked for it, perhaps at a terminal that was not there before. view: title, text, entry, and `get("qr")`: what the QR code
+        below it says, up to 49 columns and 25 lines."""
         line = "[" + view.title + "] " + view.text
         if view.entry:
             # Masked by the agent already; a digit here would be a secret on a line that somebody logs.
             line += " " + "".join(["*" if character.isdigit() else character for character in view.entry])
-        if line != self._last or view is self._view:
-            self._last = line
+        code = self._draws and view.get("qr") or ""
+        if line + code != self._last or view is self._view:
+            self._last = line + code
             self._view = view
             sys.stdout.write(line + "\n")
+            if code:
+                _draw(code)
             if hasattr(sys.stdout, "flush"):
                 sys.stdout.flush()
+
+
+def _draw(text):
+    try:
+        from latchpin.adapters import qr_drawing
+
+        for line in qr_drawing.blocks(text):
+            sys.stdout.write(line + "\n")
+    except (ValueError, MemoryError):
+        pass  # too long, no room, or no such characters in this terminal: the line above says it too
+    finally:
+        runtime.make_room("adapters.qr_drawing", "adapters.qr_code")
 
 
 def _read():

@@ -18,6 +18,9 @@ class Notice:
         self.text = text
         self.title = title
 
+    def get(self, field: str):
+        """There is nothing more to it."""
+
 
 def start(Runner, topic, parts) -> None:
     """Works until Ctrl-C. Runner: runner.py's, imported first, for a small heap has to have room for it in one piece;

@@ -1,9 +1,11 @@
 """Rows of characters: title, the text below it, what is typed at the end; page after page where the text is longer.
 
-Not for a part: each display says with `put` how characters get onto it. Not for decisions.
+Not for a part: each display says with `put` how characters get onto it, and with `paint` a QR code, if it can. Not for decisions.
 """
 
 import asyncio
+
+from latchpin import runtime
 
 PAGE_S = 2
 
@@ -18,11 +20,20 @@ class TextScreen:
         self._turning = None
         self._view = None
         self._choice = ""
+        self._code = ""
 
     def show(self, view) -> None:
-        """view: title, text, entry. With two rows the entry stands beside the title, else in the last row."""
+        """view: title, text, entry, and `get("qr")`: what a QR code beside them says. With two rows the entry stands beside the
+        title, else in the last row."""
         self._view = view
         rows = len(self._shown)
+        code = view.get("qr") or ""
+        if code != self._code:
+            self._code = code
+            columns = self._draw_code(code)
+            if columns:
+                self._columns = columns
+                self._shown = ["\x00" * columns] * rows
         foot = view.entry + (" " if view.entry and self._choice else "") + self._choice
         gap = self._columns - len(view.title) - len(foot)
         head = view.title
@@ -31,6 +42,10 @@ class TextScreen:
             foot = ""
         body = rows - (2 if foot else 1)
         lines = wrap(view.text, self._columns)
+        if len(head) > self._columns:
+            title = wrap(head, self._columns)
+            head = title[0]
+            lines = title[1:] + lines
         pages = [lines[at : at + body] for at in range(0, len(lines), body)] or [[]]
         self._pages = [[head] + page + [""] * (body - len(page)) + [foot] for page in pages]
         if self._turning is not None:
@@ -48,6 +63,19 @@ class TextScreen:
 
     def put(self, row: int, column: int, text: str) -> None:
         """Each display's own: write from there on."""
+
+    def paint(self, code: str) -> int:
+        """Each display's own: the QR code of this text; without one, the place where it stood is dark again. Gives the columns
+        that are left for text, 0 where it cannot. Raises ValueError: too long, and nothing was painted."""
+        return 0
+
+    def _draw_code(self, code):
+        try:
+            return self.paint(code)
+        except (ValueError, MemoryError):
+            return self.paint("")
+        finally:
+            runtime.make_room("adapters.qr_drawing", "adapters.qr_code")
 
     async def _turn(self):
         page = 0
@@ -74,7 +102,7 @@ class TextScreen:
 
 
 def wrap(text: str, columns: int) -> list[str]:
-    """Lines of at most `columns` characters, broken at blanks where there are any."""
+    """Lines of at most `columns` characters, broken at blanks where there are any, else behind a hyphen or a slash."""
     lines = []
     line = ""
     for word in text.split():
@@ -82,8 +110,9 @@ def wrap(text: str, columns: int) -> list[str]:
             if line:
                 lines.append(line)
                 line = ""
-            lines.append(word[:columns])
-            word = word[columns:]
+            end = max(word.rfind("-", 0, columns), word.rfind("/", 0, columns)) + 1 or columns
+            lines.append(word[:end])
+            word = word[end:]
         if line and len(line) + 1 + len(word) > columns:
             lines.append(line)
             line = word

@@ -18,6 +18,9 @@ if runtime.MICROPYTHON:
     import tls
 
     from latchpin.adapters.stream import pin_check
+    from latchpin.runtime import const
+
+    _TOO_YOUNG = const("the certificate is not valid yet, or the clock is behind: a pin would help, it needs no clock")
 
     def pins(pin: str) -> list[bytes]:
         """The SHA-256 values in `pin`: 64 hex digits each, blanks between several. Raises ValueError."""
@@ -34,13 +37,19 @@ if runtime.MICROPYTHON:
             raise ValueError("neither pin nor ca")
         context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)  # demands a certificate by itself
         if ca:
-            with open(ca, "rb") as file:
-                context.load_verify_locations(file.read())
+            require_ca(context, ca)
         else:
             context.verify_mode = tls.CERT_OPTIONAL  # under CERT_NONE the callback is never called
         if pin:
             context.verify_callback = pin_check(pins(pin))
         return context
+
+    def require_ca(context, ca: str):
+        """From the next connection on `context` demands the chain, the dates and the name as well: the same context, for there is
+        no room for a second one beside a connection. Where it fails it lets nobody pass. Raises OSError, ValueError."""
+        context.verify_mode = tls.CERT_REQUIRED
+        with open(ca, "rb") as file:
+            context.load_verify_locations(file.read())
 
     async def open_tls(host: str, port: int, server_name: str, context, first: bytes, timeout_s: int):
         """(reader, writer) of a connection to a server that has proved itself; `first` is what goes out first, and nothing
@@ -67,7 +76,8 @@ if runtime.MICROPYTHON:
         except asyncio.TimeoutError:
             raise LinkError("timeout", "no connection within " + str(timeout_s) + " s")
         except (ValueError, MemoryError) as error:
-            raise LinkError("tls", str(error).strip())
+            text = str(error).strip()
+            raise LinkError("tls", _TOO_YOUNG if "future" in text else text)
         except OSError as error:
             if raw is None:
                 raise LinkError("dns", "no address for this host name")
@@ -83,4 +93,5 @@ if runtime.MICROPYTHON:
 else:
     pins = runtime.host_engine.pins
     tls_context = runtime.host_engine.tls_context
+    require_ca = runtime.host_engine.require_ca
     open_tls = runtime.host_engine.open_tls

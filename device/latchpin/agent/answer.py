@@ -11,7 +11,7 @@ from latchpin.wire.errors import PeerError
 _TEXTS = const(" result/content/*/text result/contents/*/text result/tools/*/name error/message ")
 _MOST_WORD = const(32)
 _DEEPEST = const(32)
-_ESCAPED = const(b"\"\"\\\\//b\bf\fn\nr\rt\t")
+_ESCAPED = const(b'""\\\\//b\bf\fn\nr\rt\t')
 # What a byte belongs to.
 _BETWEEN = const(0)
 _STRING = const(1)

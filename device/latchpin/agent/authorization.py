@@ -1,7 +1,7 @@
 """The state machine as a table: what leads from one state to another.
 
-Not for deeds: `do` names a method of agent.py, whose `fire` alone moves the state, or with a dot a function of another room. A test
-draws the diagram in README from it.
+Not for deeds: `do` names a method of agent.py, whose `fire` alone moves the state, or with a dot a function of another room. A
+test draws the diagram in README from it.
 """
 
 # A state, and the groups that it belongs to: a row of TRANSITIONS may name one of those instead.
@@ -27,8 +27,8 @@ LOCKED HALTED SETTLED ANY
 STOPPED HALTED SETTLED ANY
 """
 
-# in state or group, when, do, and be in (".": stay). Texts: as Python tuples they would be twice as large on the chip. Several, for
-# a small heap seldom has two kilobytes in one piece.
+# in state or group, when, do, and be in (".": stay). Texts: as Python tuples they would be twice as large on the chip. Several,
+# for a small heap seldom has two kilobytes in one piece.
 TRANSITIONS = (
     "\n"
     "OFFLINE Started connect .\n"

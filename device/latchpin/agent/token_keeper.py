@@ -19,7 +19,7 @@ class TokenKeeper:
         self._random = random
         self.forget()
         self.seen_s = 0
-        # [event of the REPORT, hint and token of the REVOKE, if there was one]: what the servers are still to be told of an unpairing.
+        # What the servers are still to be told of an unpairing: [event of the REPORT, hint and token of the REVOKE, if any].
         self.farewell = None
 
     def part(self, event: int):
@@ -36,7 +36,7 @@ class TokenKeeper:
 
     def forget(self):
         """Back to nothing: the next pairing gets a key and a verifier of its own."""
-        # [device_code, user_code, URI, URI for a QR code, interval in s, end in epoch seconds] of RFC 8628, while a person has it.
+        # While a person has it (RFC 8628): [device_code, user_code, URI, URI for a QR code, interval in s, end in epoch seconds].
         self.shown = None
         self.dpop_private = None
         self.dpop_public = None

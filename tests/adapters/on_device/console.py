@@ -13,6 +13,9 @@ class View:
         self.text = text
         self.entry = entry
 
+    def get(self, field):
+        """Nothing more."""
+
 
 async def main():
     console = SerialConsole()
