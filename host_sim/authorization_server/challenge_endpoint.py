@@ -235,19 +235,25 @@ class ChallengeEndpoint:
             transaction.set_code_challenge(session.id, request.code_challenge(fields))
 
     def _step_up(self, transaction: Transaction, session: Session, fields: Mapping[str, str], now_s: int) -> Session:
-        """RFC 9470, section 5: more is asked of a satisfied session where acr_values or max_age want more than it gave."""
-        max_age_s = request.max_age(fields)
-        if session.asking is not None or not ("acr_values" in fields or max_age_s is not None):
+        """RFC 9470, section 5: more is asked of a satisfied session where acr_values or max_age want more than it gave; and where
+        scope has more than a person has seen (RFC 6750, section 3.1: insufficient_scope)."""
+        max_age_s, scope = request.max_age(fields), session.scope
+        if "scope" in fields and session.asking is None:
+            scope = request.target(self._settings, {"resource": session.resource, "scope": fields["scope"]})[1]
+        wider = scope != session.scope
+        if session.asking is not None or not (wider or "acr_values" in fields or max_age_s is not None):
             return session
         wanted, names, acr = fields.get("acr_values", ""), session.challenges, session.acr
-        if wanted and acr not in wanted.split():
-            rule = policy.choose(self._settings.policy, session.scope, session.device, wanted)
-            if rule is not None and rule.acr in wanted.split() and rule.challenges:
+        if wider or (wanted and acr not in wanted.split()):
+            rule = policy.choose(self._settings.policy, scope, session.device, wanted)
+            if wider and (rule is None or not rule.challenges):
+                raise AccessDeniedError("No policy lets this scope in here.")
+            if rule is not None and (wider or rule.acr in wanted.split()) and rule.challenges:
                 names, acr = " ".join(rule.challenges), rule.acr
         stale = max_age_s is not None and now_s - (session.auth_time or 0) > max_age_s
-        if not stale and acr == session.acr:
+        if not (wider or stale) and acr == session.acr:
             return session
-        transaction.step_up(session.id, names, acr)
+        transaction.step_up(session.id, scope, names, acr)
         session = steps.again(transaction, session)
         steps.begin(self._services, transaction, session, now_s)
         return session
@@ -385,7 +391,10 @@ def _check_repetitions(fields: Mapping[str, str], session: Session) -> None:
     if begun_here and (session.asking is not None or session.jkt is None):
         same = same and fields.get("code_challenge", session.code_challenge) == session.code_challenge
     if "scope" in fields:
-        same = same and set(fields["scope"].split(" ")) - {""} == set(session.scope.split(" "))
+        asked, granted = set(fields["scope"].split(" ")) - {""}, set(session.scope.split(" "))
+        # A satisfied session may be asked for more, by whoever proves its key.
+        wider = session.asking is None and session.jkt is not None and asked > granted
+        same = same and (wider or asked == granted)
     if "device_id" in fields:
         same = same and session.device in (fields["device_id"], f"{session.client_id}/{fields['device_id']}")
     if not same:

@@ -84,6 +84,35 @@ def test_what_was_passed_longer_ago_than_max_age_is_asked_for_again(server):
     assert claims(party.redeem(code).json())["auth_time"] == server.now_s
 
 
+def test_a_satisfied_session_is_asked_for_a_larger_scope_and_a_person_for_it(tmp_path):
+    resources = [{"uri": running.RESOURCE, "scopes": ["led:read", "led:write", "led:admin"]}]
+    rules = [{"scope": "led:admin", "acr": "urn:two", "challenges": ["pin", "pin"]}, {"acr": "urn:one", "challenges": ["pin"]}]
+    with clocked.server(tmp_path, policy=rules, resources=resources) as server:
+        party = Party(server)
+        before = party.redeem(party.earn_code(scope="led:read")).json()
+        for scope, answers in (("led:read led:write", 1), ("led:admin led:read led:write", 2)):
+            asked = party.follow(scope=scope, **renewed(party))
+            assert (asked.status_code, asked.json()["error"]) == (403, "insufficient_authorization")
+            assert sorted(server.admin("waiting")[0]["scope"].split()) == sorted(scope.split()), "the console says what for"
+            for _ in range(answers):
+                response = party.follow(pin=server.issue_pin(party.name))
+            tokens = party.redeem(response.json()["authorization_code"]).json()
+            assert sorted(tokens["scope"].split()) == sorted(scope.split())
+        assert claims(tokens)["acr"] == "urn:two"
+        assert party.refresh(before["refresh_token"]).json()["error"] == "invalid_grant"
+        assert party.follow(scope="led:read", **renewed(party)).json()["error"] == "invalid_request", "never less"
+        assert party.follow(scope="led:admin led:read led:write root", **renewed(party)).json()["error"] == "invalid_scope"
+
+
+def test_no_larger_scope_without_a_key_or_while_a_session_waits(server):
+    party = Party(server)
+    party.start(scope="led:read")
+    assert party.follow(scope="led:read led:write").json()["error"] == "invalid_request"
+    bearer = Party(server, client=running.BEARER_APP, dpop=False)
+    bearer.redeem(bearer.earn_code(scope="led:read"))
+    assert bearer.follow(scope="led:read led:write").json()["error"] == "invalid_request"
+
+
 def test_a_max_age_that_is_no_number_is_refused_and_costs_nothing(server):
     party = Party(server)
     assert party.start(max_age="-1").json()["error"] == "invalid_request"

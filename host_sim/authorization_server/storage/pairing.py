@@ -107,9 +107,10 @@ class Pairing(Tables):
             (account, now, expires, session),
         )
 
-    def step_up(self, session: str, challenges: str, acr: str | None) -> None:
-        """A satisfied session has these challenges before it from now on (RFC 9470)."""
-        self._execute("UPDATE sessions SET challenges = ?, acr = ?, step = 0 WHERE id = ?", (challenges, acr, session))
+    def step_up(self, session: str, scope: str, challenges: str, acr: str | None) -> None:
+        """A satisfied session has these challenges before it from now on (RFC 9470), and is for this scope."""
+        statement = "UPDATE sessions SET scope = ?, challenges = ?, acr = ?, step = 0 WHERE id = ?"
+        self._execute(statement, (scope, challenges, acr, session))
 
     def set_code_challenge(self, session: str, code_challenge: str) -> None:
         self._execute("UPDATE sessions SET code_challenge = ? WHERE id = ?", (code_challenge, session))
