@@ -41,6 +41,7 @@ class Refusal(Exception):
     error: str = ""
     description: str = ""
     scope: str = ""
+    members: Mapping[str, str] = dataclasses.field(default_factory=dict)  # more of the challenge
 
 
 @contextlib.contextmanager
@@ -174,11 +175,13 @@ class DpopLayer:
         proofs: Proofs,
         introspection: Introspection | None = None,
         allow_bearer: bool = False,
+        acr_values: str = "",
+        max_age_s: int | None = None,
         methods: Sequence[str] = ("POST",),
     ) -> None:
         parts = urlsplit(resource)
         self._app, self._path, self._tokens, self._proofs = app, parts.path, tokens, proofs
-        self._introspection = introspection
+        self._introspection, self._acr_values, self._max_age_s = introspection, acr_values, max_age_s
         self._scopes, self._tools, self._allow_bearer, self._methods = scopes, tools, allow_bearer, methods
         self._metadata_path = f"/.well-known/oauth-protected-resource{parts.path}"  # RFC 9728, section 3.1
         self._metadata_url = f"{parts.scheme}://{parts.netloc}{self._metadata_path}"
@@ -203,6 +206,7 @@ class DpopLayer:
             return await self._answer(send, 404, {"error": "not_found"})
         try:
             admitted = await self.admit(scope)
+            self.demand_authentication(admitted)
             if scope["method"] not in self._methods:
                 allow = (b"allow", ", ".join(self._methods).encode())
                 return await self._answer(send, 405, {"error": "method_not_allowed"}, [allow])
@@ -271,6 +275,15 @@ class DpopLayer:
             claims=claims,
         )
 
+    def demand_authentication(self, admitted: AccessToken) -> None:
+        """RFC 9470, section 3. Raises Refusal where a person has proved less, or longer ago, than is wanted here."""
+        claims = admitted.claims or {}
+        weak = self._acr_values and claims.get("acr") not in self._acr_values.split()
+        stale = self._max_age_s is not None and time.time() - claims.get("auth_time", 0) > self._max_age_s
+        if weak or stale:
+            wanted = {"acr_values": self._acr_values, "max_age": "" if self._max_age_s is None else str(self._max_age_s)}
+            raise Refusal(401, "insufficient_user_authentication", "a person has to prove more, or again", members=wanted)
+
     def demand_scope(self, admitted: AccessToken, body: bytes) -> None:
         """Raises Refusal where a tools/call in `body` wants a scope that the token lacks. The tools ask once more."""
         try:
@@ -290,6 +303,7 @@ class DpopLayer:
         if refusal.status in (401, 403):
             members = {"algs": "ES256", "error": refusal.error, "error_description": refusal.description}
             members |= {"scope": refusal.scope or " ".join(self._scopes), "resource_metadata": self._metadata_url}
+            members |= refusal.members
             challenge = ", ".join(f'{name}="{value}"' for name, value in members.items() if value)
             headers.append((b"www-authenticate", f"DPoP {challenge}".encode()))
         if refusal.status == 503:

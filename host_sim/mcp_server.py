@@ -54,6 +54,8 @@ mcp.toml:
   scopes = ["led:read", "led:write"]
   # dpop_nonces = true                          # proofs need a nonce of this server (RFC 9449, section 9)
   # allow_bearer = true                         # tokens that are bound to no key are taken too
+  # acr_values = "urn:example:two"              # what a person must have proved for a token (RFC 9470),
+  # max_age_s = 3600                            # and how long ago at most
 
   [introspection]                               # asks the issuer whether a token was revoked; without it none is until it expires
   client_id = "mcp-server"                      # `latchpin as client add mcp-server --resource-server-of RESOURCE --secret`
@@ -95,6 +97,8 @@ class Configuration(TlsService):
     scopes: Annotated[list[Scope], WORDS, Field(min_length=1)]
     dpop_nonces: bool = False
     allow_bearer: bool = False
+    acr_values: Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e ]*$")] = ""
+    max_age_s: Annotated[int, Field(ge=1)] | None = None
     introspection: IntrospectionSettings | None = None
 
 
@@ -186,6 +190,8 @@ def gate(app: ASGIApp, configured: Configuration, methods: Sequence[str] = ("POS
         proofs=Proofs(configured.resource, configured.dpop_nonces),
         introspection=_introspection(issuer, configured.introspection),
         allow_bearer=configured.allow_bearer,
+        acr_values=configured.acr_values,
+        max_age_s=configured.max_age_s,
         methods=methods,
     )
 

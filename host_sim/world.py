@@ -194,8 +194,8 @@ class World:
 
     broker: "embedded", "mosquitto", or the mqtts:// URL of one that runs already; runtime: "micropython" or "cpython";
     heap: as `-X heapsize=` takes it; code: a folder with a compiled `latchpin` package instead of the sources;
-    tap: record every payload that the embedded broker sees in `tap.bin`; device_settings and as_settings go over the defaults;
-    mcp_server: the command of an MCP server instead of `latchpin mcp`, which takes `--config mcp.toml` and says `ready` like it;
+    main: the device's program, which may import the board's own as `main`; tap: record every payload that the embedded broker sees
+    in `tap.bin`; device_settings, as_settings and mcp_settings go over the defaults; mcp_server: the command of an MCP server instead of `latchpin mcp`, which takes `--config mcp.toml` and says `ready` like it;
     on_notice: told what a person has to do before it can go on.
     """
 
@@ -208,10 +208,12 @@ class World:
         runtime: str = "micropython",
         heap: str | None = None,
         code: Path | None = None,
+        main: Path = BOARD / "main.py",
         tap: bool = False,
         log_level: str = "info",
         device_settings: dict[str, Any] | None = None,
         as_settings: dict[str, Any] | None = None,
+        mcp_settings: dict[str, Any] | None = None,
         mcp_server: Sequence[str] = LATCHPIN_MCP,
         on_device_line: Callable[[str], None] = lambda line: None,
         on_notice: Callable[[str], None] = lambda text: None,
@@ -224,6 +226,7 @@ class World:
         self.folder = folder
         self.broker = broker
         self.runtime = runtime
+        self.main = main
         self.device_id = ""
         self.services: dict[str, Service] = {}
         self._broker_ca = broker_ca
@@ -233,6 +236,7 @@ class World:
         self._log_level = log_level
         self._device_settings = device_settings or {}
         self._as_settings = as_settings or {}
+        self._mcp_settings = mcp_settings or {}
         self._mcp_server = mcp_server
         self._on_device_line = on_device_line
         self._on_notice = on_notice
@@ -326,6 +330,7 @@ class World:
                 "ca": "ca.pem",
                 "scopes": SCOPE.split(),
                 "introspection": {"client_id": MCP_CLIENT_ID, "client_secret_file": "mcp.secret"},
+                **self._mcp_settings,
             },
         )
         self._write_toml(
@@ -345,7 +350,9 @@ class World:
                     "ca": "ca.pem",
                     "private_networks": LOOPBACK,
                 },
-                "resources": [{"uri": self.resource, "scopes": [SCOPE], "ca": "ca.pem", "private_networks": LOOPBACK}],
+                "resources": [
+                    {"uri": self.resource, "scopes": [SCOPE, SCOPE.split()[0]], "ca": "ca.pem", "private_networks": LOOPBACK}
+                ],
                 "identity": {"key_file": "bridge.key", "kid": 2},
                 "registry": {"file": "devices.toml"},
                 "operations": {"listen": self.operations.removeprefix("http://")},
@@ -398,7 +405,8 @@ class World:
         code = self._code or ROOT / "device"
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         if self.runtime == "cpython":
-            return [sys.executable, str(BOARD / "main.py")], {**environment, "PYTHONPATH": str(code), "PYTHONUNBUFFERED": "1"}
+            path = f"{code}:{BOARD}"
+            return [sys.executable, str(self.main)], {**environment, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
         if self._code is not None:
             # As on a board: the heap keeps the path of each module.
             lib = self.folder / "device" / "lib"
@@ -406,7 +414,7 @@ class World:
             code = Path("lib")
         binary = Path(sys.executable).parent / "micropython"
         heap = ["-X", f"heapsize={self._heap}"] if self._heap else []
-        return [str(binary), *heap, str(BOARD / "main.py")], {**environment, "MICROPYPATH": f"{code}:{BOARD}:.frozen"}
+        return [str(binary), *heap, str(self.main)], {**environment, "MICROPYPATH": f"{code}:{BOARD}:.frozen"}
 
     async def _start_services(self, broker_port: int) -> None:
         latchpin, add = LATCHPIN, self._add

@@ -25,8 +25,7 @@ class MeasuredWorld(World):
     """A World whose device starts at `main`: PLAIN is the board's own, WATCHED and WEIGHED import that and look on."""
 
     def __init__(self, folder: Path, main: Path, **options: Any) -> None:
-        super().__init__(folder, **options)
-        self.main = main
+        super().__init__(folder, main=main, **options)
 
     async def __aenter__(self) -> "MeasuredWorld":
         await super().__aenter__()
@@ -37,14 +36,6 @@ class MeasuredWorld(World):
         # One device that pairs again and again would otherwise meet the bridge's limit of 5 frames a second.
         with (self.folder / "bridge.toml").open("a") as file:
             file.write("\n[limits]\nframes_per_s = 1000\nframes_burst = 1000\n")
-
-    def _device_command(self) -> tuple[list[str], dict[str, str]]:
-        command, environment = super()._device_command()
-        if str(PLAIN) not in command:
-            raise WorldError("the device's command has changed: see tests/benchmarks/pairing.py")
-        if "PYTHONPATH" in environment:
-            environment["PYTHONPATH"] += f":{BOARD}"
-        return [str(self.main) if part == str(PLAIN) else part for part in command], environment
 
     async def pair(self, runtime: str, heap: str | None = None, within_s: float = WITHIN_S) -> Pairing:
         """Boot an unpaired device on `runtime`, type the PIN, wait for the tool's answer, end it.

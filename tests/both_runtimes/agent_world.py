@@ -178,7 +178,20 @@ class World:
 
 
 # What leads from or to these, or is one of those words, is test_agent_life.py's.
-LIFE = "AUTHORIZING SHOWING POLLING REVOKING REPORTING Unpair farewell grant shown asked go browser".split()
+LIFE = [
+    "AUTHORIZING",
+    "SHOWING",
+    "POLLING",
+    "REVOKING",
+    "REPORTING",
+    "Unpair",
+    "farewell",
+    "grant",
+    "shown",
+    "asked",
+    "go",
+    "browser",
+]
 
 
 def untaken(life):

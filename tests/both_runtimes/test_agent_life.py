@@ -474,7 +474,9 @@ def test_straight_over_https_the_handshake_goes_in_headers_and_an_answer_in_piec
     assert (
         post.url == RESOURCE and "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: blink" in post.headers
     )
-    heard(400, b'{"jsonrpc":"2.0","error":{"code":-32000,"message":"no"},"id":null}')
+    heard(400, b'{"jsonrpc":"2.0","error":{"code":-32000,"message":"no"},"id":null}', last=False)
+    assert world.effects == [], "the whole answer first: what comes after it belongs to it"
+    heard(400)
     post = world.only("Post")
     assert "MCP-Protocol-Version" not in post.headers and "Mcp-Method" not in post.headers
     heard(200, b'{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25"}}', mcp_session_id="s-1")

@@ -106,12 +106,8 @@ def hear(server: dict, call: list, status: int, challenge: str, session: str | N
     text that are new; "said", the end, with the like; "go", the next request; "use_dpop_nonce"; "renew", the token is refused;
     "step_up", with what the server wants; "refused". Raises PeerError: this is not MCP.
     """
-    if status == 401 or status == 403:
-        return _refused(call, status, challenge)
     stage = call[_STAGE]
-    if stage == "notifications/initialized":
-        call[_STAGE] = call[_METHOD]
-        return "go" if 200 <= status < 300 else "refused", b""
+    asked = status == 200 and stage != "initialize" and stage != "notifications/initialized"
     call[_TAKEN] += len(piece)
     if call[_TAKEN] > _MOST_BYTES:
         return "refused", b""
@@ -122,19 +118,25 @@ def hear(server: dict, call: list, status: int, challenge: str, session: str | N
     try:
         fresh = answer.feed(call[_READER], piece)
     except (PeerError, ValueError):
-        if status == 200:
+        if asked:
             raise PeerError
         fresh = b""
-    done, failed, code, version = answer.found(call[_READER])
-    if status == 200 and stage != "initialize":
+    if asked:
         call[_SIZE] += len(fresh)
         call[_TEXT].extend(fresh[: _MOST_TEXT - len(call[_TEXT])])
-        if last and not done:
+    if not last:
+        return "block", fresh if asked else b""
+    if status == 401 or status == 403:
+        return _refused(call, status, challenge)
+    if stage == "notifications/initialized":
+        call[_STAGE] = call[_METHOD]
+        return "go" if 200 <= status < 300 else "refused", b""
+    done, failed, code, version = answer.found(call[_READER])
+    if asked:
+        if not done:
             raise PeerError
-        return "said" if last else "block", fresh
+        return "said", fresh
     if status == 200:
-        if not last:
-            return "block", b""
         if failed or not _plain(version) or not (session is None or _plain(session)):
             raise PeerError
         server["version"] = version
