@@ -36,7 +36,7 @@ END_WITHIN_S = 3
 PORTS = range(20_000, 32_768)  # below the ports that Linux, macOS and Windows lend to outgoing connections
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
 CLIENT_ID, MCP_CLIENT_ID = "latchpin-device", "latchpin-mcp"
-SCOPE = "led:read led:write"
+SCOPE, READ_ONLY = "led:read led:write", "led:read"  # what a device may ask for, by its place in this list
 LATCHPIN = (sys.executable, "-m", "host_sim")
 LATCHPIN_MCP = (*LATCHPIN, "mcp")
 
@@ -194,8 +194,9 @@ class World:
 
     broker: "embedded", "mosquitto", or the mqtts:// URL of one that runs already; runtime: "micropython" or "cpython";
     heap: as `-X heapsize=` takes it; code: a folder with a compiled `latchpin` package instead of the sources;
-    main: the device's program, which may import the board's own as `main`; tap: record every payload that the embedded broker sees
-    in `tap.bin`; device_settings, as_settings and mcp_settings go over the defaults; mcp_server: the command of an MCP server instead of `latchpin mcp`, which takes `--config mcp.toml` and says `ready` like it;
+    main: the device's program, which may import the board's own as `main`; tap: record every payload that the embedded broker
+    sees in `tap.bin`; device_settings, as_settings and mcp_settings go over the defaults;
+    mcp_server: the command of an MCP server instead of `latchpin mcp`, which takes `--config mcp.toml` and says `ready` like it;
     on_notice: told what a person has to do before it can go on.
     """
 
@@ -468,6 +469,9 @@ class World:
     async def issue_pin(self, device: str | None = None) -> dict[str, Any]:
         """{"device", "pin", "expires_in", "binding_word"} for the device that waits."""
         return await self._admin("POST", "/admin/pin", {"device": device or self.device_id})
+
+    async def refuse(self) -> dict[str, Any]:
+        return await self._admin("POST", "/admin/refuse", {"device": self.device_id})
 
     async def unlock(self) -> dict[str, Any]:
         return await self._admin("POST", "/admin/unlock", {"device": self.device_id})

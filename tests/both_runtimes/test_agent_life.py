@@ -202,6 +202,20 @@ def test_a_server_that_wants_ever_more_is_given_up():
     assert world.state == "READY" and world.code == "mcp_refused"
 
 
+def test_more_that_is_refused_ends_the_call_and_leaves_the_token_that_there_was():
+    for code in ("denied", "internal"):
+        world = World().ready()
+        refused(world, 'DPoP error="insufficient_scope", scope="led:admin"')
+        world.request()
+        world.prompt()
+        world.type(PIN + "#")
+        world.request()
+        world.error(code)
+        assert world.state == "READY" and world.code == code and not world.only("Answer").ok
+        world.do(CALL)
+        assert world.request()["access_token"] == "access-1" and world.agent.more == {}
+
+
 def test_a_session_that_is_over_begins_anew_and_still_asks_for_more():
     world = World().ready()
     refused(world, 'DPoP error="insufficient_scope", scope="led:admin"')

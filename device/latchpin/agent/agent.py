@@ -169,7 +169,7 @@ class Agent:
             if self.more and keeper.usable(self.now_ms):
                 # More was asked for, and refused: what there was before is still good for what it was good for.
                 self.more = {}
-                keeper.code_verifier = keeper.shown = None
+                self.prompt = keeper.code_verifier = keeper.shown = None
                 fire("answer", (code, False, code, True))
             else:
                 fire("fatal", code)

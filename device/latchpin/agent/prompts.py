@@ -14,7 +14,7 @@ asking|One moment|asking the server
 waiting|PIN?|{}; until {} UTC
 user_code|Enter the code|{} at {}; until {} UTC
 typo|Typing error|wrong check digit. No attempt was spent, type it again
-short|Too short|go on typing, then #
+short|Too short|go on typing; # ends it
 wrong_answer|Wrong|{} tries left, type it again@
 expired|Expired|ask for a new PIN and type it@
 locked|Locked|until {1} UTC: ask who issues PINs. # looks sooner@

@@ -1,7 +1,7 @@
 """boards/UNIX with an application: after the call of settings.json it makes those of calls.json, one by one, and says what came.
 
-Not a test: test_mcp_servers.py starts it, on both Pythons. A line for each answer: `[Heard] {"ok", "text", "whole", "size", "crc"}`,
-with size and CRC-32 of all the bytes that `hear` was given.
+Not a test: test_mcp_servers.py starts it, on both Pythons. A line for each answer: `[Heard] {"ok", "text", "kept", "size",
+"crc"}`, with size and CRC-32 of all the bytes that `hear` was given.
 """
 
 import asyncio
