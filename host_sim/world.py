@@ -195,7 +195,7 @@ class World:
     broker: "embedded", "mosquitto", or the mqtts:// URL of one that runs already; runtime: "micropython" or "cpython";
     heap: as `-X heapsize=` takes it; code: a folder with a compiled `latchpin` package instead of the sources;
     main: the device's program, which may import the board's own as `main`; tap: record every payload that the embedded broker
-    sees in `tap.bin`; device_settings, as_settings and mcp_settings go over the defaults;
+    sees in `tap.bin`; device_settings, as_settings, mcp_settings and bridge_settings go over the defaults;
     mcp_server: the command of an MCP server instead of `latchpin mcp`, which takes `--config mcp.toml` and says `ready` like it;
     on_notice: told what a person has to do before it can go on.
     """
@@ -215,6 +215,7 @@ class World:
         device_settings: dict[str, Any] | None = None,
         as_settings: dict[str, Any] | None = None,
         mcp_settings: dict[str, Any] | None = None,
+        bridge_settings: dict[str, Any] | None = None,
         mcp_server: Sequence[str] = LATCHPIN_MCP,
         on_device_line: Callable[[str], None] = lambda line: None,
         on_notice: Callable[[str], None] = lambda text: None,
@@ -238,6 +239,7 @@ class World:
         self._device_settings = device_settings or {}
         self._as_settings = as_settings or {}
         self._mcp_settings = mcp_settings or {}
+        self._bridge_settings = bridge_settings or {}
         self._mcp_server = mcp_server
         self._on_device_line = on_device_line
         self._on_notice = on_notice
@@ -357,6 +359,7 @@ class World:
                 "identity": {"key_file": "bridge.key", "kid": 2},
                 "registry": {"file": "devices.toml"},
                 "operations": {"listen": self.operations.removeprefix("http://")},
+                **self._bridge_settings,
             },
         )
 

@@ -12,6 +12,8 @@ from host_sim.world import BOARD, DeviceProcess, World, WorldError
 ON_DEVICE = Path(__file__).resolve().parent / "on_device"
 WATCHED, WEIGHED, PLAIN = ON_DEVICE / "watched.py", ON_DEVICE / "weighed.py", BOARD / "main.py"
 WITHIN_S = 20
+# One device that pairs again and again would otherwise meet the bridge's limit of 5 frames a second.
+UNHURRIED = {"limits": {"frames_per_s": 1000, "frames_burst": 1000}}
 
 
 class Pairing(NamedTuple):
@@ -25,17 +27,11 @@ class MeasuredWorld(World):
     """A World whose device starts at `main`: PLAIN is the board's own, WATCHED and WEIGHED import that and look on."""
 
     def __init__(self, folder: Path, main: Path, **options: Any) -> None:
-        super().__init__(folder, main=main, **options)
+        super().__init__(folder, main=main, bridge_settings=UNHURRIED, **options)
 
     async def __aenter__(self) -> "MeasuredWorld":
         await super().__aenter__()
         return self
-
-    def _write_files(self, ports: list[int]) -> None:
-        super()._write_files(ports)
-        # One device that pairs again and again would otherwise meet the bridge's limit of 5 frames a second.
-        with (self.folder / "bridge.toml").open("a") as file:
-            file.write("\n[limits]\nframes_per_s = 1000\nframes_burst = 1000\n")
 
     async def pair(self, runtime: str, heap: str | None = None, within_s: float = WITHIN_S) -> Pairing:
         """Boot an unpaired device on `runtime`, type the PIN, wait for the tool's answer, end it.
