@@ -192,6 +192,7 @@ MASKS = (
     (r"\blp-[0-9a-z]+", "lp-ID"),
     (r"localhost:\d+", "localhost:PORT"),
     (r"\bword: [a-z]+ [a-z]+", "word: WORD WORD"),
+    (r"until \d\d:\d\d UTC", "until HH:MM UTC"),
     (r"\d{3}-\d{3}-\d{3}", "PIN"),
     (r"(\[Answer\]|The tool answered:) \{ .*", r"\1 ANSWER"),
     (r"\d+ ms", "N ms"),
