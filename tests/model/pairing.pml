@@ -542,7 +542,8 @@ end:
                 :: st == REDEEMING && got == invalid_grant -> row(REDEEMING, invalid_grant, rest, RESTING)
                 :: st == REFRESHING && got == invalid_grant ->
                     family = 0; generation = 0; access_token = false; due = false;
-                    row(REFRESHING, invalid_grant, challenge_anew, CHALLENGING); challenge_anew()
+                    row(REFRESHING, invalid_grant, lose, same);
+                    row(KEEPING, pair, challenge, CHALLENGING); challenge_anew()
                 :: got == try_later -> row(ASKING, try_later, rest, RESTING)
                 :: got == invalid -> row(ASKING, fatal, stop, STOPPED)
                 fi
@@ -588,8 +589,8 @@ end:
         fi;
         w = 0 }
     :: atomic { st == WAITING && key != 0 && !typing && rare; row(WAITING, lapsed, challenge, CHALLENGING); challenge() }
-    :: atomic { st == WAITING && typing && rare; row(WAITING, short, show, same) }
-    :: atomic { st == WAITING && typing && rare; row(WAITING, typo, show, same); typing = false }
+    :: atomic { st == WAITING && typing && rare; row(WAITING, short, say_entry, same) }
+    :: atomic { st == WAITING && typing && rare; row(WAITING, typo, say_entry, same); typing = false }
     :: atomic { st == WAITING && typing && rare; row(WAITING, idle, ask_human, same); typing = false }
     :: atomic { st == WAITING && typing ->
         w = sessions;

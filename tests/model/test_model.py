@@ -49,11 +49,21 @@ LEFT_OUT = {
     "expired": "a PIN's own clock: on the wire it is a wrong answer without a charge",
     "block": "long answers of a tool",
     "answer": "the end of a call",
+    "go": "the next request of a call",
+    "asked": "a call while a person is asked",
+    **dict.fromkeys(("grant", "shown", "show", "poll", "authorization_pending", "slow_down"), "a device grant has no PIN"),
+    "browser": "no way to a token at all",
+    **dict.fromkeys(("Unpair", "farewell", "result"), "what is freed begins from nothing: test_power_cuts.py"),
 }
 # More rows of a `when` that the model has elsewhere.
 LEFT_OUT_ROWS = {
     "CHALLENGING wrong_answer challenge_anew .": "an AS that judges where nothing was answered",
     "TAKING prompt ask_human WAITING": "step-up",
+    "WAITING call call CALLING": "a call while a person is asked",
+    "POLLING try_later slow_down SHOWING": "a device grant has no PIN",
+    "POLLING invalid_grant authorize AUTHORIZING": "a device grant has no PIN",
+    "REVOKING fatal say_farewell REPORTING": "the servers are told of an unpairing",
+    "REPORTING fatal begin_anew .": "the servers are told of an unpairing",
 }
 
 
@@ -62,18 +72,24 @@ def _rows() -> set[str]:
     return {" ".join((*row[:3], "." if row[3] == "same" else row[3])) for row in found}
 
 
+def _table() -> list[str]:
+    """The rows of the device, without the rooms of their deeds."""
+    rows = [line.split(" ") for line in "".join(authorization.TRANSITIONS).split("\n") if line]
+    return [" ".join((scope, when, do.rpartition(".")[2], be)) for scope, when, do, be in rows]
+
+
 def test_every_row_of_the_model_stands_in_the_table_of_the_device() -> None:
-    assert _rows() - set("".join(authorization.TRANSITIONS).split("\n")) == set()
+    assert _rows() - set(_table()) == set()
 
 
 def test_every_row_of_pairing_in_the_table_stands_in_the_model() -> None:
-    table = [line for line in "".join(authorization.TRANSITIONS).split("\n") if line]
+    table = _table()
     missing = [row for row in table if row not in _rows() | LEFT_OUT_ROWS.keys() and row.split(" ")[1] not in LEFT_OUT]
     assert missing == [], "model it in pairing.pml, or say in LEFT_OUT why not"
 
 
 def test_what_is_left_out_is_in_the_table_and_not_in_the_model() -> None:
-    table = [line for line in "".join(authorization.TRANSITIONS).split("\n") if line]
+    table = _table()
     assert set(LEFT_OUT) <= {row.split(" ")[1] for row in table}
     assert set(LEFT_OUT_ROWS) <= set(table)
     assert not set(LEFT_OUT) & {row.split(" ")[1] for row in _rows()}

@@ -1,6 +1,6 @@
 """Deeds of the device grant (RFC 8628): a code and a URL on the screen, for a person with a browser somewhere else; then polls.
 
-For servers without a challenge endpoint, and those that send the client to the web (FiPA-04, section 5.2.2.1.1).
+Not for servers with a challenge endpoint, but those that send the client to the web (FiPA-04, section 5.2.2.1.1).
 """
 
 from latchpin.runtime import const
