@@ -210,7 +210,9 @@ def _scope_and_resource(message: Message, resources: list[Resource]) -> dict[str
     # A resource server's challenge (RFC 6750, section 3.1) adds to what was asked before, as far as this list goes.
     known = {scope for scopes in resource.scopes for scope in scopes.split()}
     scopes = resource.scopes[message["scope"]].split()
-    scopes += [scope for scope in dict.fromkeys(message.get("more_scope", "").split()) if scope in known and scope not in scopes]
+    scopes += [
+        scope for scope in dict.fromkeys((message.get("more_scope") or "").split()) if scope in known and scope not in scopes
+    ]
     return {"scope": " ".join(scopes), "resource": resource.uri}
 
 

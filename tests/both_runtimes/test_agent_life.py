@@ -262,6 +262,16 @@ def test_a_call_waits_while_there_is_no_token_that_works():
     assert world.state == "WAITING"
 
 
+def test_a_clock_that_jumps_moves_no_deadline():
+    world = World().ready(ttl_s=1000)
+    renew_ms = world.agent.deadline_ms
+    for jump_s in (10 * 365 * 86_400, -3600):
+        world.do(CALL)
+        world.request()
+        world.result(now=world.agent.tokens.seen_s + jump_s)
+        assert world.state == "READY" and world.agent.deadline_ms == renew_ms
+
+
 # Whose it is
 
 

