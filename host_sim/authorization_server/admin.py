@@ -6,7 +6,6 @@ Not for those who own devices: ownership.py.
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -262,7 +261,7 @@ class AdminEndpoint:
         if name == "waiting":
             return waiting(self._services)
         if name == "devices":
-            return [asdict(device) for device in devices(self._services)]
+            return [device._asdict() for device in devices(self._services)]
         asked = _fields(name, body)
         if name == "pin" and asked.get("in_advance"):
             return issue_pin_in_advance(self._services, asked["device"])

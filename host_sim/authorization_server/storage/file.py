@@ -47,16 +47,16 @@ class Transaction(Pairing, Proving, Grants, People, Web):
 
     def figures(self, now: int) -> dict[str, int]:
         """How many there are of everything (metrics.py)."""
-        return dict(
-            self._execute(
-                "SELECT (SELECT COUNT(*) FROM devices) AS devices,"
-                " (SELECT COUNT(*) FROM devices WHERE locked IS NOT NULL) AS locked_devices,"
-                " (SELECT COUNT(*) FROM families WHERE revoked IS NULL AND expires > :now) AS live_families,"
-                " (SELECT COUNT(*) FROM accounts) AS accounts,"
-                " (SELECT COUNT(*) FROM sign_ins WHERE expires > :now) AS signed_in",
-                {"now": now},
-            ).fetchone()
-        ) | {"waiting_sessions": len(self.waiting(now))}
+        counted = {
+            "devices": "FROM devices",
+            "locked_devices": "FROM devices WHERE locked IS NOT NULL",
+            "live_families": "FROM families WHERE revoked IS NULL AND expires > :now",
+            "accounts": "FROM accounts",
+            "signed_in": "FROM sign_ins WHERE expires > :now",
+        }
+        counts = ", ".join(f"(SELECT COUNT(*) {rows})" for rows in counted.values())
+        found = self._execute(f"SELECT {counts}", {"now": now}).fetchone()
+        return dict(zip(counted, found, strict=True)) | {"waiting_sessions": len(self.waiting(now))}
 
 
 class Storage:
@@ -74,7 +74,6 @@ class Storage:
         try:
             # FULL: an answered request survives a power cut too; a refresh token that the AS forgot would lock its device out.
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            self._connection.row_factory = sqlite3.Row
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
                 self._connection.execute("PRAGMA " + pragma)
             path.chmod(0o600)

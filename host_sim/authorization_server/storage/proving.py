@@ -72,7 +72,7 @@ class Proving(Tables):
         self._execute("INSERT OR REPLACE INTO given VALUES (?, ?, ?)", (session, name, digest))
 
     def given(self, session: str) -> dict[str, bytes]:
-        return dict(tuple(row) for row in self._execute("SELECT name, digest FROM given WHERE session = ?", (session,)))
+        return dict(self._execute("SELECT name, digest FROM given WHERE session = ?", (session,)))
 
     def forget_given(self, session: str) -> None:
         self._execute("DELETE FROM given WHERE session = ?", (session,))
