@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from broker_bridge import logs
 from host_sim.authorization_server import attempts, clients
@@ -243,7 +243,7 @@ class AdminEndpoint:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def answer(self, name: str, authorization: str | None, body: bytes) -> JSONResponse:
+    def answer(self, name: str, authorization: str | None, body: bytes) -> Response:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not self._services.keys.is_admin_token(token.strip()):
             logs.line("admin", outcome="refused", status=401)

@@ -17,7 +17,7 @@ from authlib.oauth2.rfc6749 import (
 )
 from authlib.oauth2.rfc6749.grants import BaseGrant, TokenEndpointMixin
 from authlib.oauth2.rfc8628 import AuthorizationPendingError, ExpiredTokenError, SlowDownError
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from broker_bridge import logs
 from host_sim.authorization_server import authorization_request as request
@@ -48,7 +48,7 @@ class DeviceAuthorization:
         self._services = services
         self._url = services.settings.endpoint("device_authorization")
 
-    def answer(self, posted: Posted) -> JSONResponse:
+    def answer(self, posted: Posted) -> Response:
         """The reply to one request, durable before it is returned."""
         now_s, keys = self._services.now_s(), self._services.keys
         try:
@@ -66,7 +66,7 @@ class DeviceAuthorization:
             except OAuth2Error as error:
                 return self._refuse(error, posted)
 
-    def _refuse(self, error: OAuth2Error, posted: Posted) -> JSONResponse:
+    def _refuse(self, error: OAuth2Error, posted: Posted) -> Response:
         logs.line("device_authorization", request=posted.request_id, outcome="refused", error=error.error)
         return refusal(error)
 

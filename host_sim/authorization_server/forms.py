@@ -46,7 +46,7 @@ async def read(request: Request) -> Posted:
     body = await read_body(request)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise InvalidRequestError("The body must be application/x-www-form-urlencoded.")
-    if request.url.query:
+    if request.scope["query_string"]:
         raise InvalidRequestError("Parameters belong in the body, not in the URL.")
     authorization = request.headers.getlist("authorization")
     if len(authorization) > 1:

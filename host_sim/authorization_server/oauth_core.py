@@ -13,7 +13,7 @@ from typing import Any
 from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidClientError, OAuth2Request
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from joserfc import jwt
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from host_sim.authorization_server.clients import Client
 from host_sim.authorization_server.dpop import Proof
@@ -94,10 +94,10 @@ class Core(AuthorizationServer):
     def create_oauth2_request(self, request: CoreRequest) -> CoreRequest:
         return request
 
-    def handle_response(self, status: int, body: Any, headers: Any) -> JSONResponse:
+    def handle_response(self, status: int, body: Any, headers: Any) -> Response:
         return answer(status, body)
 
-    def handle_error_response(self, request: CoreRequest, error: Any) -> JSONResponse:
+    def handle_error_response(self, request: CoreRequest, error: Any) -> Response:
         request.error = error.error
         return refusal(error)
 

@@ -13,7 +13,7 @@ from typing import Any
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
 from authlib.oauth2.rfc7636 import CodeChallenge
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from broker_bridge import logs
 from host_sim.authorization_server import dpop, policy
@@ -37,7 +37,7 @@ class TokenEndpoint:
         core.register_grant(_RefreshGrant)
         core.register_grant(DeviceCodeGrant)
 
-    def answer(self, posted: Posted) -> JSONResponse:
+    def answer(self, posted: Posted) -> Response:
         """The reply to one request, durable before it is returned."""
         now_s = self._services.now_s()
         try:
@@ -65,7 +65,7 @@ class TokenEndpoint:
         self._log(request)
         return response
 
-    def _refuse(self, error: OAuth2Error, posted: Posted) -> JSONResponse:
+    def _refuse(self, error: OAuth2Error, posted: Posted) -> Response:
         self._services.metrics.outcome("token", error.error)
         logs.line("token", request=posted.request_id, outcome="refused", error=error.error)
         return refusal(error)
