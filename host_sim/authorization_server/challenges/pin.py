@@ -42,7 +42,7 @@ def in_advance(device: str) -> str:
 
 def expires(transaction: Transaction, session: Session) -> int | None:
     """Until when the PIN of this session is good; None where none was issued."""
-    return max(transaction.pin(holder).expires for holder in _holders(session, True)) or None
+    return transaction.last_expiry(*_holders(session, True)) or None
 
 
 def names(settings: "Settings") -> set[str]:

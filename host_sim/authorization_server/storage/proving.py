@@ -23,6 +23,10 @@ class Proving(Tables):
         """Found as a blank one where none was issued, at the same cost."""
         return self._one_or(Pin(holder, bytes(32), 0), "holder = ?", holder)
 
+    def last_expiry(self, one: str, other: str) -> int:
+        """Of the PINs of these two holders; 0 where neither has one."""
+        return self._execute("SELECT IFNULL(MAX(expires), 0) FROM pins WHERE holder IN (?, ?)", (one, other)).fetchone()[0]
+
     def void_pin(self, holder: str) -> None:
         self._execute("DELETE FROM pins WHERE holder = ?", (holder,))
 

@@ -53,6 +53,11 @@ def _read_or(kind: type[NamedTuple], condition: str) -> str:
 
 
 @cache
+def _returning(kind: type[NamedTuple], statement: str) -> str:
+    return f"{statement} RETURNING {', '.join(kind._fields)}"
+
+
+@cache
 def _write(kind: type[NamedTuple], conflict: str) -> str:
     places = ", ".join("?" * len(kind._fields))
     return f"INSERT OR {conflict} INTO {_TABLES[kind]} ({', '.join(kind._fields)}) VALUES ({places})"  # noqa: S608
@@ -75,6 +80,10 @@ class Tables:
 
     def _all(self, kind: type[Row], condition: str, *values: Any) -> list[Row]:
         return [kind._make(row) for row in self._execute(_read(kind, condition), values)]
+
+    def _changed(self, kind: type[Row], statement: str, values: Any) -> Row:
+        """The one row that `statement` writes, as it stands then."""
+        return kind._make(self._execute(_returning(kind, statement), values).fetchone())
 
     def _insert(self, row: NamedTuple, conflict: str = "ABORT") -> None:
         self._execute(_write(type(row), conflict), row)
