@@ -27,7 +27,7 @@ from host_sim.authorization_server.clients import DEVICE_CODE, METHODS, Client
 from host_sim.authorization_server.errors import InvalidDpopProof, TryLater
 from host_sim.authorization_server.forms import Posted
 from host_sim.authorization_server.keys import Keys
-from host_sim.authorization_server.oauth_core import Core, CoreRequest, Granted
+from host_sim.authorization_server.oauth_core import Core, CoreRequest
 from host_sim.authorization_server.responses import answer, refusal
 from host_sim.authorization_server.services import Services
 from host_sim.authorization_server.storage import DeviceGrant, Family, Transaction
@@ -168,7 +168,7 @@ class DeviceCodeGrant(BaseGrant, TokenEndpointMixin):
             acr=grant.acr,
             auth_time=grant.auth_time,
         )
-        self.request.user = Granted(family, secrets.token_urlsafe(32))
+        self.request.user = self.server.granted(family, secrets.token_urlsafe(32))
         token = self.generate_token(user=self.request.user, scope=grant.scope, include_refresh_token=True)
         self.save_token(token)
         self.request.transaction.use_device_grant(grant.digest, family.id)

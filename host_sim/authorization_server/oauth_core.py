@@ -31,7 +31,8 @@ class Granted:
 
     family: Family
     refresh_token: str = field(repr=False)
-    predecessor: bytes | None = None  # digest of the refresh token that this one follows
+    digest: bytes  # of refresh_token
+    predecessor: bytes | None = None  # digest of the refresh token that this one follows; None: it is the family's first
 
     def get_user_id(self) -> str:
         return self.family.subject
@@ -106,15 +107,19 @@ class Core(AuthorizationServer):
 
     def save_token(self, token: dict[str, Any], request: CoreRequest) -> None:
         """The refresh token of a token response, and its family when that is new."""
-        family: Family = request.user.family
-        expires = request.now_s + self.settings.refresh_token_ttl_s
-        if request.transaction.family(family.id) is None:
-            request.transaction.add_family(family)
-        digest = self.refresh_digest(token["refresh_token"])
-        request.transaction.add_refresh_token(RefreshToken(digest, family.id, expires, predecessor=request.user.predecessor))
+        transaction, granted, now_s = request.transaction, request.user, request.now_s
+        family: Family = granted.family
+        expires = now_s + self.settings.refresh_token_ttl_s
+        if granted.predecessor is None:
+            transaction.add_family(family)
+        transaction.add_refresh_token(RefreshToken(granted.digest, family.id, expires, predecessor=granted.predecessor))
         if family.device is not None:
-            request.transaction.touch_device(family.device, request.now_s)
-        request.transaction.prolong_family(family.id, max(expires, request.now_s + self.settings.access_token_ttl_s))
+            transaction.touch_device(family.device, now_s)
+        transaction.prolong_family(family.id, max(expires, now_s + self.settings.access_token_ttl_s))
+
+    def granted(self, family: Family, refresh_token: str) -> Granted:
+        """The first refresh token of a new family."""
+        return Granted(family, refresh_token, self.refresh_digest(refresh_token))
 
     def refresh_digest(self, refresh_token: str) -> bytes:
         return self.keys.keyed_hash("refresh token", refresh_token)

@@ -8,6 +8,7 @@ Not for the challenge: a code arrives here with everything it was bound to.
 
 import secrets
 from base64 import urlsafe_b64encode
+from dataclasses import dataclass
 from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
@@ -134,19 +135,19 @@ class _CodeGrant(AuthorizationCodeGrant):
             acr=code.acr,
             auth_time=code.auth_time,
         )
-        return Granted(family, secrets.token_urlsafe(32))
+        return self.server.granted(family, secrets.token_urlsafe(32))
 
     def delete_authorization_code(self, authorization_code: Code) -> None:
         self.request.transaction.use_code(authorization_code.digest, self.request.user.family.id, self.request.now_s)
 
 
+@dataclass(frozen=True)
 class _Presented:
-    """A refresh token that was presented, with its family, in Authlib's words."""
+    """A refresh token that was presented, with its family and what it leads to, in Authlib's words."""
 
-    def __init__(self, text: str, token: RefreshToken, family: Family) -> None:
-        self.text = text
-        self.token = token
-        self.family = family
+    token: RefreshToken
+    family: Family
+    successor: Granted
 
     def check_client(self, client: Client) -> bool:
         return self.family.client_id == client.id
@@ -163,9 +164,13 @@ class _RefreshGrant(RefreshTokenGrant):
 
     def authenticate_refresh_token(self, refresh_token: str) -> _Presented | None:
         transaction, now_s, proof = self.request.transaction, self.request.now_s, self.request.proof
-        token = transaction.refresh_token(self.server.refresh_digest(refresh_token))
-        family = transaction.family(token.family) if token else None
-        if token is None or family is None or family.client_id != self.request.client.id:
+        digest, successor = self.server.refresh_digest(refresh_token), self._successor(refresh_token)
+        successor_digest = self.server.refresh_digest(successor)
+        presented = transaction.presented(digest, successor_digest)
+        if presented is None:
+            return None
+        token, family, overtaken = presented
+        if family.client_id != self.request.client.id:
             return None
         if family.revoked is not None or token.expires <= now_s:
             return None
@@ -174,10 +179,9 @@ class _RefreshGrant(RefreshTokenGrant):
             transaction.revoke_family(family.id, now_s)
             logs.line("refresh_token_reused", request=self.request.posted.request_id, client=family.client_id, family=family.id)
             return None
-        successor = transaction.refresh_token(self.server.refresh_digest(self._successor(refresh_token)))
-        if successor is not None and successor.used is not None:
+        if overtaken:
             return None  # older than what its owner holds: a restored backup, and no theft
-        return _Presented(refresh_token, token, family)
+        return _Presented(token, family, Granted(family, successor, successor_digest, digest))
 
     def validate_token_request(self) -> None:
         super().validate_token_request()
@@ -191,9 +195,8 @@ class _RefreshGrant(RefreshTokenGrant):
             raise InsufficientAuthorization()
 
     def authenticate_user(self, refresh_token: _Presented) -> Granted:
-        granted = Granted(refresh_token.family, self._successor(refresh_token.text), refresh_token.token.digest)
-        self.request.user = granted
-        return granted
+        self.request.user = refresh_token.successor
+        return refresh_token.successor
 
     def revoke_old_credential(self, refresh_token: _Presented) -> None:
         self.request.transaction.use_refresh_token(

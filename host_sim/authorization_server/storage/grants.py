@@ -8,6 +8,13 @@ from host_sim.authorization_server.storage.tables import Tables
 
 MEMORY_S = 86400  # how long a used code or refresh token is known again, so that its reuse ends its family
 
+_PRESENTED_COLUMNS = [*(f"own.{name}" for name in RefreshToken._fields), *(f"families.{name}" for name in Family._fields)]
+_PRESENTED = (
+    f"SELECT {', '.join(_PRESENTED_COLUMNS)}, next.used IS NOT NULL"  # noqa: S608
+    " FROM refresh_tokens AS own JOIN families ON families.id = own.family"
+    " LEFT JOIN refresh_tokens AS next ON next.digest = ? WHERE own.digest = ?"
+)
+
 
 class Grants(Tables):
     def add_code(self, code: Code) -> None:
@@ -60,10 +67,20 @@ class Grants(Tables):
     def refresh_token(self, digest: bytes) -> RefreshToken | None:
         return self._one(RefreshToken, "digest = ?", digest)
 
+    def presented(self, digest: bytes, successor: bytes) -> tuple[RefreshToken, Family, bool] | None:
+        """A refresh token with its family, and whether the one that follows it was used too."""
+        found = self._execute(_PRESENTED, (successor, digest)).fetchone()
+        if found is None:
+            return None
+        own = len(RefreshToken._fields)
+        return RefreshToken._make(found[:own]), Family._make(found[own:-1]), bool(found[-1])
+
     def use_refresh_token(self, token: RefreshToken, now: int, ttl_s: int) -> None:
         """Known while its successor may be asked for again; what came before it is not asked for any more."""
         if token.used is None:
-            self._execute("UPDATE refresh_tokens SET used = ?, expires = ? WHERE digest = ?", (now, now + ttl_s, token.digest))
             self._execute(
-                "UPDATE refresh_tokens SET expires = MIN(expires, ?) WHERE digest = ?", (now + MEMORY_S, token.predecessor)
+                "UPDATE refresh_tokens SET used = IIF(digest = :digest, :now, used),"
+                " expires = IIF(digest = :digest, :now + :ttl_s, MIN(expires, :now + :memory_s))"
+                " WHERE digest IN (:digest, :predecessor)",
+                {**token._asdict(), "now": now, "ttl_s": ttl_s, "memory_s": MEMORY_S},
             )
