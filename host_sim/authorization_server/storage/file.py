@@ -6,6 +6,8 @@ Not for statements of one group of tables: pairing.py, proving.py, grants.py, pe
 import asyncio
 import sqlite3
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from host_sim.authorization_server.storage.schema import MIGRATIONS
 from host_sim.authorization_server.storage.web import Web
 
 _PRUNE_EVERY_S = 30
+_BATCH_S = 1  # or as long as the last wait for the disk took: so long requests are worked off before their answers leave
 
 Result = TypeVar("Result")
 
@@ -69,7 +72,7 @@ class Storage:
         self._lock = threading.Lock()
         self._pruned = 0
         self._inside = threading.local()  # .batch: this thread works on a batch of `together`
-        self._asked: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
+        self._asked: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
         self._working = False
         try:
             # FULL: an answered request survives a power cut too; a refresh token that the AS forgot would lock its device out.
@@ -123,11 +126,16 @@ class Storage:
         return await answered
 
     async def _work(self) -> None:
+        commit_s = 0.0
         while self._asked:
             await asyncio.to_thread(self._enter)
-            asked, self._asked = self._asked, []
-            outcomes = [(answered, self._outcome(work)) for work, answered in asked]
+            until_s, outcomes = time.perf_counter() + max(_BATCH_S, commit_s), []
+            while self._asked and (not outcomes or time.perf_counter() < until_s):
+                work, answered = self._asked.popleft()
+                outcomes.append((answered, self._outcome(work)))
+            worked_s = time.perf_counter()
             failure = await asyncio.to_thread(self._leave)
+            commit_s = time.perf_counter() - worked_s
             for answered, (result, error) in outcomes:
                 if answered.done():
                     continue
