@@ -168,7 +168,7 @@ class DeviceCodeGrant(BaseGrant, TokenEndpointMixin):
             acr=grant.acr,
             auth_time=grant.auth_time,
         )
-        self.request.user = self.server.granted(family, secrets.token_urlsafe(32))
+        self.request.user = self.server.granted(family)
         token = self.generate_token(user=self.request.user, scope=grant.scope, include_refresh_token=True)
         self.save_token(token)
         self.request.transaction.use_device_grant(grant.digest, family.id)

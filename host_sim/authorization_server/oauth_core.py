@@ -19,10 +19,11 @@ from host_sim.authorization_server.clients import Client
 from host_sim.authorization_server.dpop import Proof
 from host_sim.authorization_server.errors import InvalidTarget
 from host_sim.authorization_server.forms import Posted
+from host_sim.authorization_server.refresh_tokens import RefreshTokens
 from host_sim.authorization_server.responses import answer, refusal
 from host_sim.authorization_server.services import Services
 from host_sim.authorization_server.settings import PolicyRule
-from host_sim.authorization_server.storage import Family, RefreshToken, Transaction
+from host_sim.authorization_server.storage import Family, Transaction
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,7 @@ class Granted:
 
     family: Family
     refresh_token: str = field(repr=False)
-    digest: bytes  # of refresh_token
-    predecessor: bytes | None = None  # digest of the refresh token that this one follows; None: it is the family's first
+    renewed: bool = False  # the family is there already
 
     def get_user_id(self) -> str:
         return self.family.subject
@@ -78,6 +78,7 @@ class Core(AuthorizationServer):
         self.services = services
         self.settings = services.settings
         self.keys = services.keys
+        self.refresh_tokens = RefreshTokens(services.keys)
         tokens: Any = _Tokens(services)
         self.register_token_generator("default", tokens)
 
@@ -106,23 +107,22 @@ class Core(AuthorizationServer):
         pass
 
     def save_token(self, token: dict[str, Any], request: CoreRequest) -> None:
-        """The refresh token of a token response, and its family when that is new."""
-        transaction, granted, now_s = request.transaction, request.user, request.now_s
-        family: Family = granted.family
+        """The family of a token response, new or renewed."""
+        transaction, now_s = request.transaction, request.now_s
         expires = now_s + self.settings.refresh_token_ttl_s
-        if granted.predecessor is None:
+        lives = max(expires, now_s + self.settings.access_token_ttl_s)
+        family: Family = request.user.family._replace(token_expires=expires, expires=lives)
+        if request.user.renewed:
+            transaction.renew_family(family)
+        else:
             transaction.add_family(family)
-        transaction.add_refresh_token(RefreshToken(granted.digest, family.id, expires, predecessor=granted.predecessor))
         if family.device is not None:
             transaction.touch_device(family.device, now_s)
-        transaction.prolong_family(family.id, max(expires, now_s + self.settings.access_token_ttl_s))
 
-    def granted(self, family: Family, refresh_token: str) -> Granted:
-        """The first refresh token of a new family."""
-        return Granted(family, refresh_token, self.refresh_digest(refresh_token))
-
-    def refresh_digest(self, refresh_token: str) -> bytes:
-        return self.keys.keyed_hash("refresh token", refresh_token)
+    def granted(self, family: Family) -> Granted:
+        """A new family with its first refresh token."""
+        first = self.refresh_tokens.first(family.id)
+        return Granted(family._replace(token=first.digest), first.text)
 
 
 class _Tokens:

@@ -58,7 +58,7 @@ class _Endpoint(RevocationEndpoint):
         logs.line("revoked", request=request.posted.request_id, client=token.family.client_id, family=token.family.id)
 
     def _family(self, request: CoreRequest, text: str) -> Family | None:
-        token = request.transaction.refresh_token(self.server.refresh_digest(text))
+        token = self.server.refresh_tokens.read(text)
         if token is not None:
             return request.transaction.family(token.family)
         found = family_of(self.server.services, request.transaction, text)

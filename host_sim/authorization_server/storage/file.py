@@ -39,7 +39,6 @@ class Transaction(Pairing, Proving, Grants, People, Web):
         stale = "since <= ? AND known = 0 OR since <= ? AND in_a_row < ?"
         self._execute(f"DELETE FROM failures WHERE {stale}", (now - DAY_S, now - 30 * DAY_S, MAX_FAILURES_IN_A_ROW))  # noqa: S608
         self._execute("DELETE FROM codes WHERE expires <= ?", (now - MEMORY_S,))
-        self._execute("DELETE FROM refresh_tokens WHERE expires <= ?", (now,))
         self._execute("DELETE FROM families WHERE expires <= ?", (now,))
         self._execute("DELETE FROM pushed_requests WHERE expires <= ?", (now,))
         self._execute("DELETE FROM device_grants WHERE expires <= ?", (now - MEMORY_S,))  # until then it is "expired"

@@ -105,14 +105,9 @@ class Family(NamedTuple):
     revoked: int | None = None
     acr: str | None = None  # what was passed for it, and when (RFC 9470)
     auth_time: int | None = None
-
-
-class RefreshToken(NamedTuple):
-    digest: bytes
-    family: str
-    expires: int
-    used: int | None = None
-    predecessor: bytes | None = None
+    token: bytes | None = None  # the digest of its newest refresh token, which was not used yet,
+    token_before: bytes | None = None  # and of the one that this one came from
+    token_expires: int = 0
 
 
 class Device(NamedTuple):

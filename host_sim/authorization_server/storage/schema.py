@@ -118,4 +118,10 @@ MIGRATIONS = (
     CREATE INDEX device_grants_by_client ON device_grants (client_id, expires) WHERE approved IS NULL;
     CREATE INDEX device_grants_by_device ON device_grants (device) WHERE approved IS NULL AND asserted = 1
     """,
+    """
+    DROP TABLE refresh_tokens;
+    ALTER TABLE families ADD COLUMN token BLOB;
+    ALTER TABLE families ADD COLUMN token_before BLOB;
+    ALTER TABLE families ADD COLUMN token_expires INTEGER NOT NULL DEFAULT 0
+    """,
 )
