@@ -93,12 +93,11 @@ class ChallengeEndpoint:
         code_challenge = request.code_challenge(fields)
         request.max_age(fields)  # a session begins with proving: nothing here can be too old
 
-        begun = transaction.session_begun_with(code_challenge, proof.jkt, client.id, now_s) if proof else None
-        names = " ".join(rule.challenges)
-        if begun and (begun.device, begun.scope, begun.resource, begun.challenges) == (device, scope, resource, names):
+        jkt, asserted = proof.jkt if proof else None, client.confidential
+        begun = transaction.session_begun_with(code_challenge, jkt, client.id, device, asserted, now_s) if jkt else None
+        if begun and (begun.scope, begun.resource, begun.challenges) == (scope, resource, " ".join(rule.challenges)):
             return self._begin_again(transaction, posted, begun, now_s)
 
-        jkt, asserted = proof.jkt if proof else None, client.confidential
         session, auth_session = self._open(transaction, client, jkt, device, asserted, target, code_challenge, rule, now_s)
         return self._prompt(transaction, posted, session, auth_session, _standing(session), now_s)
 
@@ -156,12 +155,12 @@ class ChallengeEndpoint:
     ) -> Response:
         """FiPA-04, section 6.2: what the token endpoint answers where a family must be confirmed. Raises TryLater."""
         origin = f"family:{family.id}"  # no code_challenge: the client brings one with its first request here
-        begun = transaction.session_begun_with(origin, family.jkt, client.id, now_s) if family.jkt else None
+        device, target = family.device or client.id, (family.resource, family.scope)
+        jkt, asserted = family.jkt, family.device is not None
+        begun = transaction.session_begun_with(origin, jkt, client.id, device, asserted, now_s) if jkt else None
         if begun and begun.handle == self._handle(self._first_handle(begun.id, origin)):
             return self._begin_again(transaction, posted, begun, now_s)
-        device, target = family.device or client.id, (family.resource, family.scope)
-        asserted = family.device is not None
-        session, auth_session = self._open(transaction, client, family.jkt, device, asserted, target, origin, rule, now_s)
+        session, auth_session = self._open(transaction, client, jkt, device, asserted, target, origin, rule, now_s)
         return self._prompt(transaction, posted, session, auth_session, _standing(session), now_s)
 
     def _to_web(

@@ -55,7 +55,8 @@ def verify(text: str, method: str, url: str) -> Proof:
         raise InvalidDpopProof("The proof has no iat.")
     if claims.get("htm") != method:
         raise InvalidDpopProof("The htm of the proof is another method.")
-    if not isinstance(claims.get("htu"), str) or not _same_url(claims["htu"], url):
+    htu = claims.get("htu")
+    if htu != url and not (isinstance(htu, str) and _same_url(htu, url)):
         raise InvalidDpopProof("The htu of the proof is another URL.")
     if nonce is not None and not isinstance(nonce, str):
         raise InvalidDpopProof("The nonce of the proof is no text.")

@@ -6,8 +6,6 @@ Not for statements of one group of tables: pairing.py, proving.py, grants.py, pe
 import asyncio
 import sqlite3
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +20,6 @@ from host_sim.authorization_server.storage.schema import MIGRATIONS
 from host_sim.authorization_server.storage.web import Web
 
 _PRUNE_EVERY_S = 30
-_BATCH_S = 1  # or as long as the last wait for the disk took: so long requests are worked off before their answers leave
 
 Result = TypeVar("Result")
 
@@ -71,7 +68,7 @@ class Storage:
         self._lock = threading.Lock()
         self._pruned = 0
         self._inside = threading.local()  # .batch: this thread works on a batch of `together`
-        self._asked: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
+        self._asked: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._working = False
         try:
             # FULL: an answered request survives a power cut too; a refresh token that the AS forgot would lock its device out.
@@ -100,8 +97,14 @@ class Storage:
         A refusal is an outcome: catch it inside.
         """
         if getattr(self._inside, "batch", False):
-            with self._savepoint() as transaction:
-                yield transaction
+            self._connection.execute("SAVEPOINT one")
+            try:
+                yield Transaction(self._connection)
+            except BaseException:
+                self._connection.execute("ROLLBACK TO one")
+                raise
+            finally:
+                self._connection.execute("RELEASE one")
             return
         with self._lock:
             self._begin()
@@ -125,16 +128,11 @@ class Storage:
         return await answered
 
     async def _work(self) -> None:
-        commit_s = 0.0
         while self._asked:
             await asyncio.to_thread(self._enter)
-            until_s, outcomes = time.perf_counter() + max(_BATCH_S, commit_s), []
-            while self._asked and (not outcomes or time.perf_counter() < until_s):
-                work, answered = self._asked.popleft()
-                outcomes.append((answered, self._outcome(work)))
-            worked_s = time.perf_counter()
+            asked, self._asked = self._asked, []
+            outcomes = [(answered, self._outcome(work)) for work, answered in asked]
             failure = await asyncio.to_thread(self._leave)
-            commit_s = time.perf_counter() - worked_s
             for answered, (result, error) in outcomes:
                 if answered.done():
                     continue
@@ -167,17 +165,6 @@ class Storage:
         finally:
             self._lock.release()
         return None
-
-    @contextmanager
-    def _savepoint(self) -> Iterator[Transaction]:
-        self._connection.execute("SAVEPOINT one")
-        try:
-            yield Transaction(self._connection)
-        except BaseException:
-            self._connection.execute("ROLLBACK TO one")
-            raise
-        finally:
-            self._connection.execute("RELEASE one")
 
     def _begin(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")

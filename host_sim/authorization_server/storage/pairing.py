@@ -73,10 +73,13 @@ class Pairing(Tables):
         """The session whose last but one handle this is, while its last one was never used."""
         return self._one(Session, "handle_before = ?", handle)
 
-    def session_begun_with(self, code_challenge: str, jkt: str, client_id: str, now: int) -> Session | None:
-        """The live session of this key that began with this code_challenge."""
-        condition = "code_challenge = ? AND jkt = ? AND client_id = ? AND expires > ?"
-        return self._one(Session, condition, code_challenge, jkt, client_id, now)
+    def session_begun_with(
+        self, code_challenge: str, jkt: str, client_id: str, device: str, asserted: bool, now: int
+    ) -> Session | None:
+        """The live session of this key and device that began with this code_challenge."""
+        condition = "code_challenge = ? AND jkt = ? AND client_id = ? AND device = ? AND expires > ?"
+        by_index = "asserted = 1" if asserted else "asserted = 0"
+        return self._one(Session, f"{condition} AND {by_index}", code_challenge, jkt, client_id, device, now)
 
     def session(self, session: str) -> Session | None:
         return self._one(Session, "id = ?", session)

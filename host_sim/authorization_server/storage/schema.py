@@ -122,6 +122,9 @@ MIGRATIONS = (
     DROP TABLE refresh_tokens;
     ALTER TABLE families ADD COLUMN token BLOB;
     ALTER TABLE families ADD COLUMN token_before BLOB;
-    ALTER TABLE families ADD COLUMN token_expires INTEGER NOT NULL DEFAULT 0
+    ALTER TABLE families ADD COLUMN token_expires INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX sessions_by_code_challenge;
+    DROP INDEX claimed_sessions;
+    CREATE INDEX claimed_sessions ON sessions (client_id, code_challenge) WHERE asserted = 0
     """,
 )
