@@ -6,12 +6,11 @@ Not for those who own devices: ownership.py.
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from broker_bridge import logs
 from host_sim.authorization_server import attempts, clients
@@ -244,7 +243,7 @@ class AdminEndpoint:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def answer(self, name: str, authorization: str | None, body: bytes) -> JSONResponse:
+    def answer(self, name: str, authorization: str | None, body: bytes) -> Response:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not self._services.keys.is_admin_token(token.strip()):
             logs.line("admin", outcome="refused", status=401)
@@ -262,7 +261,7 @@ class AdminEndpoint:
         if name == "waiting":
             return waiting(self._services)
         if name == "devices":
-            return [asdict(device) for device in devices(self._services)]
+            return [device._asdict() for device in devices(self._services)]
         asked = _fields(name, body)
         if name == "pin" and asked.get("in_advance"):
             return issue_pin_in_advance(self._services, asked["device"])

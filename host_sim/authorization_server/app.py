@@ -11,10 +11,9 @@ from typing import Protocol
 from authlib.oauth2.rfc6749 import OAuth2Error
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,33 +33,54 @@ from host_sim.authorization_server.pushed_requests import PushedRequests
 from host_sim.authorization_server.responses import answer, refusal
 from host_sim.authorization_server.revocation import Revocation
 from host_sim.authorization_server.services import Services
-from host_sim.authorization_server.settings import Settings
 from host_sim.authorization_server.token_endpoint import TokenEndpoint
 
 
 class FormEndpoint(Protocol):
-    def answer(self, posted: Posted) -> JSONResponse: ...
+    def answer(self, posted: Posted) -> Response: ...
 
 
 def build(services: Services) -> ASGIApp:
     """The whole AS as one ASGI application."""
     settings = services.settings
     under = settings.base_path
+    handlers = [(openapi.path(settings, endpoint), endpoint.method, handler) for endpoint, handler in _handlers(services)]
     routes: list[BaseRoute] = [
-        *(_route(settings, endpoint, handler) for endpoint, handler in _handlers(services)),
+        *(Route(path, handler, methods=[method]) for path, method, handler in handlers),
         *account_pages.routes(under),
         *device_pages.routes(under),
         *consent_pages.routes(under),
         *verification_pages.routes(under),
         static_files(under),
     ]
-    handlers = {OAuth2Error: _refused, Refused: on_refused, HTTPException: _http_error, Exception: _failed}
-    app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+    on_errors = {OAuth2Error: _refused, Refused: on_refused, HTTPException: _http_error, Exception: _failed}
+    app = Starlette(routes=routes, exception_handlers=on_errors)  # type: ignore[arg-type]
     app.state.services = services
-    return _EveryResponse(app, services, {_first_step(under, route.path) for route in routes if isinstance(route, Route)})
+    posts = {path: handler for path, _, handler in handlers if isinstance(handler, _Form)}
+    return _EveryResponse(app, posts, services, {_first_step(under, route.path) for route in routes if isinstance(route, Route)})
 
 
-Handler = Callable[[Request], Response] | Callable[[Request], Awaitable[Response]]
+class _Form:
+    """What answers a form: an ASGI application by itself, for Starlette's way to it costs more than reading it."""
+
+    def __init__(self, services: Services, endpoint: FormEndpoint) -> None:
+        self._storage = services.storage
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            posted = await forms.read(request)
+            response = await self._storage.together(lambda: self._endpoint.answer(posted))
+        except OAuth2Error as error:
+            response = await _refused(request, error)
+        except Exception as failure:
+            await (await _failed(request, failure))(scope, receive, send)
+            raise
+        await response(scope, receive, send)
+
+
+Handler = Callable[[Request], Response] | Callable[[Request], Awaitable[Response]] | _Form
 
 
 def _handlers(services: Services) -> Iterator[tuple[Endpoint, Handler]]:
@@ -85,23 +105,11 @@ def _handlers(services: Services) -> Iterator[tuple[Endpoint, Handler]]:
     }
     for endpoint in TABLE:
         if endpoint.name in posts:
-            yield endpoint, _form(services, posts[endpoint.name])
+            yield endpoint, _Form(services, posts[endpoint.name])
         elif endpoint.said_by == "admin":
             yield endpoint, _admin(endpoint.name, admin)
         elif endpoint.metadata != "authorization_endpoint":
             yield endpoint, others[endpoint.name]
-
-
-def _route(settings: Settings, endpoint: Endpoint, handler: Handler) -> Route:
-    return Route(openapi.path(settings, endpoint), handler, methods=[endpoint.method])
-
-
-def _form(services: Services, endpoint: FormEndpoint) -> Handler:
-    async def handle(request: Request) -> Response:
-        posted = await forms.read(request)
-        return await services.storage.together(lambda: endpoint.answer(posted))
-
-    return handle
 
 
 def _admin(name: str, endpoint: AdminEndpoint) -> Handler:
@@ -150,9 +158,11 @@ def _first_step(under: str, path: str) -> str:
 class _EveryResponse:
     """A fresh DPoP-Nonce on every response (RFC 9449, section 8.2), what it took, and a line in the log for a failure."""
 
-    def __init__(self, app: ASGIApp, services: Services, endpoints: set[str]) -> None:
+    def __init__(self, app: ASGIApp, posts: dict[str, _Form], services: Services, endpoints: set[str]) -> None:
         self._app = app
+        self._posts = posts
         self._services = services
+        self._under = services.settings.base_path
         self._endpoints = endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,16 +171,18 @@ class _EveryResponse:
             return
 
         began_s = time.perf_counter()
-        asked = _first_step(self._services.settings.base_path, scope["path"])
+        services = self._services
+        asked = _first_step(self._under, scope["path"])
+        app = self._posts.get(scope["path"], self._app) if scope["method"] == "POST" else self._app
 
         async def send_with_nonce(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["DPoP-Nonce"] = self._services.nonces.issue(self._services.now_s())
+                message["headers"].append((b"dpop-nonce", services.nonces.issue(services.now_s()).encode()))
                 known = asked if asked in self._endpoints else "unknown"
-                self._services.metrics.answered(known, message["status"], time.perf_counter() - began_s)
+                services.metrics.answered(known, message["status"], time.perf_counter() - began_s)
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_nonce)
-        except Exception as failure:  # answered by _failed already; Starlette raises it again
+            await app(scope, receive, send_with_nonce)
+        except Exception as failure:  # answered by _failed already; raised again, by Starlette or by _Form
             logs.line("failure", logging.ERROR, failure, status=500)

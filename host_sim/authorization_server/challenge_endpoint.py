@@ -15,7 +15,7 @@ from authlib.oauth2.rfc6749 import (
     OAuth2Error,
     UnauthorizedClientError,
 )
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from broker_bridge import logs
 from host_sim.authorization_server import attempts, binding_words, dpop, ownership, policy, steps
@@ -29,7 +29,7 @@ from host_sim.authorization_server.errors import (
     TryLater,
 )
 from host_sim.authorization_server.forms import Posted
-from host_sim.authorization_server.responses import answer, refusal
+from host_sim.authorization_server.responses import answer, filled, refusal, to_json
 from host_sim.authorization_server.services import Services
 from host_sim.authorization_server.settings import PolicyRule
 from host_sim.authorization_server.storage import MAX_TRIES, Code, Family, Session, Transaction
@@ -48,7 +48,7 @@ class ChallengeEndpoint:
         self._keys = services.keys
         self._url = services.settings.endpoint("challenge")
 
-    def answer(self, posted: Posted) -> JSONResponse:
+    def answer(self, posted: Posted) -> Response:
         """The reply to one request, durable before it is returned."""
         now_s = self._services.now_s()
         try:
@@ -74,7 +74,7 @@ class ChallengeEndpoint:
 
     # A first request
 
-    def _start(self, transaction: Transaction, posted: Posted, client: Client, proof: Proof | None, now_s: int) -> JSONResponse:
+    def _start(self, transaction: Transaction, posted: Posted, client: Client, proof: Proof | None, now_s: int) -> Response:
         fields = posted.fields
         if "response_type" not in fields:
             raise InvalidRequestError("response_type is missing.")
@@ -93,12 +93,11 @@ class ChallengeEndpoint:
         code_challenge = request.code_challenge(fields)
         request.max_age(fields)  # a session begins with proving: nothing here can be too old
 
-        begun = transaction.session_begun_with(code_challenge, proof.jkt, client.id, now_s) if proof else None
-        names = " ".join(rule.challenges)
-        if begun and (begun.device, begun.scope, begun.resource, begun.challenges) == (device, scope, resource, names):
+        jkt, asserted = proof.jkt if proof else None, client.confidential
+        begun = transaction.session_begun_with(code_challenge, jkt, client.id, device, asserted, now_s) if jkt else None
+        if begun and (begun.scope, begun.resource, begun.challenges) == (scope, resource, " ".join(rule.challenges)):
             return self._begin_again(transaction, posted, begun, now_s)
 
-        jkt, asserted = proof.jkt if proof else None, client.confidential
         session, auth_session = self._open(transaction, client, jkt, device, asserted, target, code_challenge, rule, now_s)
         return self._prompt(transaction, posted, session, auth_session, _standing(session), now_s)
 
@@ -153,15 +152,15 @@ class ChallengeEndpoint:
 
     def confirm(
         self, transaction: Transaction, posted: Posted, client: Client, family: Family, rule: PolicyRule, now_s: int
-    ) -> JSONResponse:
+    ) -> Response:
         """FiPA-04, section 6.2: what the token endpoint answers where a family must be confirmed. Raises TryLater."""
         origin = f"family:{family.id}"  # no code_challenge: the client brings one with its first request here
-        begun = transaction.session_begun_with(origin, family.jkt, client.id, now_s) if family.jkt else None
+        device, target = family.device or client.id, (family.resource, family.scope)
+        jkt, asserted = family.jkt, family.device is not None
+        begun = transaction.session_begun_with(origin, jkt, client.id, device, asserted, now_s) if jkt else None
         if begun and begun.handle == self._handle(self._first_handle(begun.id, origin)):
             return self._begin_again(transaction, posted, begun, now_s)
-        device, target = family.device or client.id, (family.resource, family.scope)
-        asserted = family.device is not None
-        session, auth_session = self._open(transaction, client, family.jkt, device, asserted, target, origin, rule, now_s)
+        session, auth_session = self._open(transaction, client, jkt, device, asserted, target, origin, rule, now_s)
         return self._prompt(transaction, posted, session, auth_session, _standing(session), now_s)
 
     def _to_web(
@@ -174,7 +173,7 @@ class ChallengeEndpoint:
             return RedirectToWeb()
         return RedirectToWeb(**request.push(self._services, transaction, client, request.bind(fields, proof), now_s))
 
-    def _begin_again(self, transaction: Transaction, posted: Posted, session: Session, now_s: int) -> JSONResponse:
+    def _begin_again(self, transaction: Transaction, posted: Posted, session: Session, now_s: int) -> Response:
         """The first request once more, or overtaken by its own repetition: nothing ends by it, and nothing begins."""
         _refuse_refused(session)
         auth_session = self._first_handle(session.id, session.code_challenge)
@@ -192,7 +191,7 @@ class ChallengeEndpoint:
 
     def _follow(
         self, transaction: Transaction, posted: Posted, client: Client | None, proof: Proof | None, now_s: int
-    ) -> JSONResponse:
+    ) -> Response:
         fields = posted.fields
         presented = self._handle(fields["auth_session"])
         session = transaction.session_by_handle(presented)
@@ -278,7 +277,7 @@ class ChallengeEndpoint:
         reason: str,
         now_s: int,
         to_all: str = "none",
-    ) -> JSONResponse:
+    ) -> Response:
         """FiPA-04, section 5.2.2.1: 403. Same members and same size whatever the reason.
 
         `reason` is for an authenticated client; anybody else is told `to_all`.
@@ -296,14 +295,11 @@ class ChallengeEndpoint:
             "retry_after": asked.retry_after_s,
             "inputs_expire_in": until - now_s,
             "binding_word": session.binding_word,
-            "padding": "",
         }
-        size = BODY_BYTES * (1 + (len(JSONResponse(asked.inputs).body) + REST_BYTES) // BODY_BYTES)
-        body["padding"] = "." * (size - len(JSONResponse(body).body))
         self._log(posted, session, "prompted" if reason == "none" else reason)
-        return answer(403, body)
+        return filled(403, body, BODY_BYTES * (1 + (len(to_json(asked.inputs)) + REST_BYTES) // BODY_BYTES))
 
-    def _code(self, transaction: Transaction, posted: Posted, session: Session, auth_session: str, now_s: int) -> JSONResponse:
+    def _code(self, transaction: Transaction, posted: Posted, session: Session, auth_session: str, now_s: int) -> Response:
         """FiPA-04, section 5.2.1. An older code of this session, and what came of it, ends here."""
         subject = ownership.settle(transaction, session, now_s)
         transaction.revoke_session_codes(session.id, now_s)
@@ -327,7 +323,7 @@ class ChallengeEndpoint:
         self._log(posted, session, "code")
         return answer(200, {"authorization_code": code, "auth_session": auth_session})
 
-    def _refuse(self, error: OAuth2Error, posted: Posted, client: Client | None) -> JSONResponse:
+    def _refuse(self, error: OAuth2Error, posted: Posted, client: Client | None) -> Response:
         self._services.metrics.outcome("challenge", error.error)
         logs.line(
             "challenge", request=posted.request_id, client=client.id if client else None, outcome="refused", error=error.error

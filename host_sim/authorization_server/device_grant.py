@@ -17,7 +17,7 @@ from authlib.oauth2.rfc6749 import (
 )
 from authlib.oauth2.rfc6749.grants import BaseGrant, TokenEndpointMixin
 from authlib.oauth2.rfc8628 import AuthorizationPendingError, ExpiredTokenError, SlowDownError
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from broker_bridge import logs
 from host_sim.authorization_server import authorization_request as request
@@ -27,7 +27,7 @@ from host_sim.authorization_server.clients import DEVICE_CODE, METHODS, Client
 from host_sim.authorization_server.errors import InvalidDpopProof, TryLater
 from host_sim.authorization_server.forms import Posted
 from host_sim.authorization_server.keys import Keys
-from host_sim.authorization_server.oauth_core import Core, CoreRequest, Granted
+from host_sim.authorization_server.oauth_core import Core, CoreRequest
 from host_sim.authorization_server.responses import answer, refusal
 from host_sim.authorization_server.services import Services
 from host_sim.authorization_server.storage import DeviceGrant, Family, Transaction
@@ -48,7 +48,7 @@ class DeviceAuthorization:
         self._services = services
         self._url = services.settings.endpoint("device_authorization")
 
-    def answer(self, posted: Posted) -> JSONResponse:
+    def answer(self, posted: Posted) -> Response:
         """The reply to one request, durable before it is returned."""
         now_s, keys = self._services.now_s(), self._services.keys
         try:
@@ -66,7 +66,7 @@ class DeviceAuthorization:
             except OAuth2Error as error:
                 return self._refuse(error, posted)
 
-    def _refuse(self, error: OAuth2Error, posted: Posted) -> JSONResponse:
+    def _refuse(self, error: OAuth2Error, posted: Posted) -> Response:
         logs.line("device_authorization", request=posted.request_id, outcome="refused", error=error.error)
         return refusal(error)
 
@@ -168,7 +168,7 @@ class DeviceCodeGrant(BaseGrant, TokenEndpointMixin):
             acr=grant.acr,
             auth_time=grant.auth_time,
         )
-        self.request.user = Granted(family, secrets.token_urlsafe(32))
+        self.request.user = self.server.granted(family)
         token = self.generate_token(user=self.request.user, scope=grant.scope, include_refresh_token=True)
         self.save_token(token)
         self.request.transaction.use_device_grant(grant.digest, family.id)

@@ -5,10 +5,10 @@ Not for meaning: which fields an endpoint wants is its own business.
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from host_sim.authorization_server.errors import InvalidTarget, TooLarge
 
@@ -29,13 +29,17 @@ class Posted:
 
 
 async def read_body(request: Request) -> bytes:
-    """The body. Raises TooLarge before more than MAX_BODY bytes of it are held."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    """The body. Raises TooLarge before more than MAX_BODY bytes of it are held; ClientDisconnect."""
+    body, more = b"", True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > MAX_BODY:
             raise TooLarge()
-    return bytes(body)
+    return body
 
 
 async def read(request: Request) -> Posted:
@@ -44,18 +48,21 @@ async def read(request: Request) -> Posted:
     Raises InvalidRequestError: not a form, not UTF-8, a parameter twice (RFC 6749, section 3.2), or parameters in the URL.
     """
     body = await read_body(request)
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+    headers: dict[bytes, list[str]] = {}
+    for name, value in request.scope["headers"]:
+        headers.setdefault(name, []).append(value.decode("latin-1"))
+    if headers.get(b"content-type", [""])[0].partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise InvalidRequestError("The body must be application/x-www-form-urlencoded.")
-    if request.url.query:
+    if request.scope["query_string"]:
         raise InvalidRequestError("Parameters belong in the body, not in the URL.")
-    authorization = request.headers.getlist("authorization")
+    authorization = headers.get(b"authorization", [])
     if len(authorization) > 1:
         raise InvalidRequestError("More than one Authorization header.")
-    request_id = request.headers.get("x-request-id", "")
+    request_id = headers.get(b"x-request-id", [""])[0]
     return Posted(
         _fields(body),
         authorization[0] if authorization else None,
-        tuple(request.headers.getlist("dpop")),
+        tuple(headers.get(b"dpop", ())),
         request_id if _REQUEST_ID.fullmatch(request_id) else None,
     )
 
@@ -64,9 +71,10 @@ def _fields(body: bytes) -> dict[str, str]:
     try:
         if _BAD_ESCAPE.search(body):
             raise ValueError("escape")
-        pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict", max_num_fields=MAX_FIELDS
-        )
+        text = body.decode("ascii")
+        if text.count("&") >= MAX_FIELDS:
+            raise ValueError("fields")
+        pairs = [(_decoded(name), _decoded(value)) for name, value in (each.split("=", 1) for each in text.split("&") if text)]
     except ValueError:
         raise InvalidRequestError("The body is not a form in UTF-8.") from None
     names = [name for name, _ in pairs]
@@ -75,3 +83,7 @@ def _fields(body: bytes) -> dict[str, str]:
     if len(set(names)) != len(names):
         raise InvalidRequestError("A parameter stands there twice.")
     return {name: value for name, value in pairs if value}
+
+
+def _decoded(text: str) -> str:
+    return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text

@@ -8,7 +8,7 @@ from typing import Any
 from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError, OAuth2Error
 from joserfc import jwt
 from joserfc.errors import JoseError
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from broker_bridge import logs
 from host_sim.authorization_server.clients import Client
@@ -34,7 +34,7 @@ class Introspection:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def answer(self, posted: Posted) -> JSONResponse:
+    def answer(self, posted: Posted) -> Response:
         """The reply to one request."""
         try:
             server = self._resource_server(posted)

@@ -3,7 +3,6 @@
 Not for clients' secrets (settings.py) and not for what changes while it runs (storage/, signing_keys.py).
 """
 
-import hashlib
 import hmac
 import secrets
 from pathlib import Path
@@ -24,8 +23,10 @@ class Keys:
 
     def keyed_hash(self, purpose: str, *parts: str) -> bytes:
         """HMAC-SHA-256 under the pepper; the same parts for another purpose give another value."""
-        message = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in (purpose, *parts))
-        return hmac.digest(self._pepper, message, hashlib.sha256)
+        message = b"".join(
+            [len(part).to_bytes(4, "big") + part for part in [purpose.encode(), *[part.encode() for part in parts]]]
+        )
+        return hmac.digest(self._pepper, message, "sha256")
 
     def is_admin_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode(), self._admin_token.encode())

@@ -6,6 +6,7 @@ Not for people or devices by name: every label is of a closed list, and who did 
 import hmac
 import threading
 from collections.abc import Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -52,13 +53,17 @@ class Metrics:
         build = Gauge("latchpin_as_build_info", "The version that runs.", ["version"], registry=registry)
         build.labels(__version__).set(1)
 
+        self._requests_of = cache(self._requests.labels)  # every label is of a closed list
+        self._took_of = cache(self._took.labels)
+        self._outcomes_of = cache(self._outcomes.labels)
+
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
-        self._requests.labels(endpoint, str(status)).inc()
-        self._took.labels(endpoint).observe(seconds)
+        self._requests_of(endpoint, status).inc()
+        self._took_of(endpoint).observe(seconds)
 
     def outcome(self, what: str, outcome: str | None) -> None:
         """`what` is challenge, token or sign_in; `outcome` a word of its closed list, or an error code."""
-        self._outcomes.labels(what, outcome or "unknown").inc()
+        self._outcomes_of(what, outcome or "unknown").inc()
 
     def text(self, figures: Mapping[str, int]) -> str:
         """The exposition format of Prometheus."""

@@ -13,16 +13,17 @@ from typing import Any
 from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidClientError, OAuth2Request
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from joserfc import jwt
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from host_sim.authorization_server.clients import Client
 from host_sim.authorization_server.dpop import Proof
 from host_sim.authorization_server.errors import InvalidTarget
 from host_sim.authorization_server.forms import Posted
+from host_sim.authorization_server.refresh_tokens import RefreshTokens
 from host_sim.authorization_server.responses import answer, refusal
 from host_sim.authorization_server.services import Services
 from host_sim.authorization_server.settings import PolicyRule
-from host_sim.authorization_server.storage import Family, RefreshToken, Transaction
+from host_sim.authorization_server.storage import Family, Transaction
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Granted:
 
     family: Family
     refresh_token: str = field(repr=False)
-    predecessor: bytes | None = None  # digest of the refresh token that this one follows
+    renewed: bool = False  # the family is there already
 
     def get_user_id(self) -> str:
         return self.family.subject
@@ -77,6 +78,7 @@ class Core(AuthorizationServer):
         self.services = services
         self.settings = services.settings
         self.keys = services.keys
+        self.refresh_tokens = RefreshTokens(services.keys)
         tokens: Any = _Tokens(services)
         self.register_token_generator("default", tokens)
 
@@ -94,10 +96,10 @@ class Core(AuthorizationServer):
     def create_oauth2_request(self, request: CoreRequest) -> CoreRequest:
         return request
 
-    def handle_response(self, status: int, body: Any, headers: Any) -> JSONResponse:
+    def handle_response(self, status: int, body: Any, headers: Any) -> Response:
         return answer(status, body)
 
-    def handle_error_response(self, request: CoreRequest, error: Any) -> JSONResponse:
+    def handle_error_response(self, request: CoreRequest, error: Any) -> Response:
         request.error = error.error
         return refusal(error)
 
@@ -105,19 +107,22 @@ class Core(AuthorizationServer):
         pass
 
     def save_token(self, token: dict[str, Any], request: CoreRequest) -> None:
-        """The refresh token of a token response, and its family when that is new."""
-        family: Family = request.user.family
-        expires = request.now_s + self.settings.refresh_token_ttl_s
-        if request.transaction.family(family.id) is None:
-            request.transaction.add_family(family)
-        digest = self.refresh_digest(token["refresh_token"])
-        request.transaction.add_refresh_token(RefreshToken(digest, family.id, expires, predecessor=request.user.predecessor))
+        """The family of a token response, new or renewed."""
+        transaction, now_s = request.transaction, request.now_s
+        expires = now_s + self.settings.refresh_token_ttl_s
+        lives = max(expires, now_s + self.settings.access_token_ttl_s)
+        family: Family = request.user.family._replace(token_expires=expires, expires=lives)
+        if request.user.renewed:
+            transaction.renew_family(family)
+        else:
+            transaction.add_family(family)
         if family.device is not None:
-            request.transaction.touch_device(family.device, request.now_s)
-        request.transaction.prolong_family(family.id, max(expires, request.now_s + self.settings.access_token_ttl_s))
+            transaction.touch_device(family.device, now_s)
 
-    def refresh_digest(self, refresh_token: str) -> bytes:
-        return self.keys.keyed_hash("refresh token", refresh_token)
+    def granted(self, family: Family) -> Granted:
+        """A new family with its first refresh token."""
+        first = self.refresh_tokens.first(family.id)
+        return Granted(family._replace(token=first.digest), first.text)
 
 
 class _Tokens:

@@ -4,7 +4,7 @@ Not the browser's part: console/consent_pages.py.
 """
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from broker_bridge import logs
 from host_sim.authorization_server import authorization_request as request
@@ -20,7 +20,7 @@ class PushedRequests:
         self._services = services
         self._url = services.settings.endpoint("par")
 
-    def answer(self, posted: Posted) -> JSONResponse:
+    def answer(self, posted: Posted) -> Response:
         """The reply to one request, durable before it is returned."""
         now_s = self._services.now_s()
         try:
@@ -43,6 +43,6 @@ class PushedRequests:
         logs.line("pushed", request=posted.request_id, client=client.id, outcome="kept")
         return answer(201, kept)
 
-    def _refuse(self, error: OAuth2Error, posted: Posted) -> JSONResponse:
+    def _refuse(self, error: OAuth2Error, posted: Posted) -> Response:
         logs.line("pushed", request=posted.request_id, outcome="refused", error=error.error)
         return refusal(error)

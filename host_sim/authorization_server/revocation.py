@@ -10,7 +10,7 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 from authlib.oauth2.rfc7009 import RevocationEndpoint
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from broker_bridge import logs
 from host_sim.authorization_server.clients import METHODS, Client
@@ -26,7 +26,7 @@ class Revocation:
         self._url = core.settings.endpoint("revoke")
         core.register_endpoint(_Endpoint)
 
-    def answer(self, posted: Posted) -> JSONResponse:
+    def answer(self, posted: Posted) -> Response:
         """The reply to one request, durable before it is returned."""
         with self._core.services.storage.transaction() as transaction:
             request = CoreRequest(self._url, posted, None, transaction, self._core.services.now_s())
@@ -58,7 +58,7 @@ class _Endpoint(RevocationEndpoint):
         logs.line("revoked", request=request.posted.request_id, client=token.family.client_id, family=token.family.id)
 
     def _family(self, request: CoreRequest, text: str) -> Family | None:
-        token = request.transaction.refresh_token(self.server.refresh_digest(text))
+        token = self.server.refresh_tokens.read(text)
         if token is not None:
             return request.transaction.family(token.family)
         found = family_of(self.server.services, request.transaction, text)

@@ -47,7 +47,7 @@ class SigningKeys:
 
     def signing(self, now_s: int) -> SigningKey:
         """The newest one whose time has come."""
-        return next(key for key in self.live(now_s) if key.signs_from <= now_s)
+        return next(key for key in self._load() if key.signs_from <= now_s)
 
     def verifying(self, now_s: int) -> KeySet:
         """All whose signatures count."""

@@ -99,6 +99,8 @@ def _challenge(session: Session):
 
 
 def _at(services: Services, transaction: Transaction, session: Session, now_s: int, claimed: str = "") -> At:
+    if not _challenge(session).NAMES_ACCOUNT:
+        return At(transaction, services.keys, services.settings, session, now_s)
     device = transaction.device(UNKNOWN if session.decoy else session.device)
     known = session.account or (device.owner if device and session.asserted else None)
     named = transaction.prover_named(claimed)

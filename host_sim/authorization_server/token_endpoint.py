@@ -7,13 +7,13 @@ Not for the challenge: a code arrives here with everything it was bound to.
 # (Authlib's hooks are typed for any framework; here request, client and token are always ours.)
 
 import secrets
-from base64 import urlsafe_b64encode
+from dataclasses import dataclass
 from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
 from authlib.oauth2.rfc7636 import CodeChallenge
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from broker_bridge import logs
 from host_sim.authorization_server import dpop, policy
@@ -24,7 +24,7 @@ from host_sim.authorization_server.errors import InsufficientAuthorization, Inva
 from host_sim.authorization_server.forms import Posted
 from host_sim.authorization_server.oauth_core import Core, CoreRequest, Granted
 from host_sim.authorization_server.responses import refusal
-from host_sim.authorization_server.storage import Code, Family, RefreshToken
+from host_sim.authorization_server.storage import Code, Family
 
 
 class TokenEndpoint:
@@ -37,7 +37,7 @@ class TokenEndpoint:
         core.register_grant(_RefreshGrant)
         core.register_grant(DeviceCodeGrant)
 
-    def answer(self, posted: Posted) -> JSONResponse:
+    def answer(self, posted: Posted) -> Response:
         """The reply to one request, durable before it is returned."""
         now_s = self._services.now_s()
         try:
@@ -65,7 +65,7 @@ class TokenEndpoint:
         self._log(request)
         return response
 
-    def _refuse(self, error: OAuth2Error, posted: Posted) -> JSONResponse:
+    def _refuse(self, error: OAuth2Error, posted: Posted) -> Response:
         self._services.metrics.outcome("token", error.error)
         logs.line("token", request=posted.request_id, outcome="refused", error=error.error)
         return refusal(error)
@@ -134,19 +134,18 @@ class _CodeGrant(AuthorizationCodeGrant):
             acr=code.acr,
             auth_time=code.auth_time,
         )
-        return Granted(family, secrets.token_urlsafe(32))
+        return self.server.granted(family)
 
     def delete_authorization_code(self, authorization_code: Code) -> None:
         self.request.transaction.use_code(authorization_code.digest, self.request.user.family.id, self.request.now_s)
 
 
+@dataclass(frozen=True)
 class _Presented:
-    """A refresh token that was presented, with its family, in Authlib's words."""
+    """The family of a refresh token that was presented, and what it leads to, in Authlib's words."""
 
-    def __init__(self, text: str, token: RefreshToken, family: Family) -> None:
-        self.text = text
-        self.token = token
-        self.family = family
+    family: Family
+    successor: Granted
 
     def check_client(self, client: Client) -> bool:
         return self.family.client_id == client.id
@@ -163,21 +162,22 @@ class _RefreshGrant(RefreshTokenGrant):
 
     def authenticate_refresh_token(self, refresh_token: str) -> _Presented | None:
         transaction, now_s, proof = self.request.transaction, self.request.now_s, self.request.proof
-        token = transaction.refresh_token(self.server.refresh_digest(refresh_token))
+        token = self.server.refresh_tokens.read(refresh_token)
         family = transaction.family(token.family) if token else None
         if token is None or family is None or family.client_id != self.request.client.id:
             return None
-        if family.revoked is not None or token.expires <= now_s:
+        if family.revoked is not None or family.token_expires <= now_s:
             return None
         owner = family.jkt is None or (proof is not None and proof.jkt == family.jkt)
-        if not owner or (token.used is not None and family.jkt is None):
+        if not owner or (token.digest != family.token and family.jkt is None):
             transaction.revoke_family(family.id, now_s)
             logs.line("refresh_token_reused", request=self.request.posted.request_id, client=family.client_id, family=family.id)
             return None
-        successor = transaction.refresh_token(self.server.refresh_digest(self._successor(refresh_token)))
-        if successor is not None and successor.used is not None:
+        if token.digest not in (family.token, family.token_before):
             return None  # older than what its owner holds: a restored backup, and no theft
-        return _Presented(refresh_token, token, family)
+        successor = self.server.refresh_tokens.after(token)
+        renewed = family._replace(token=successor.digest, token_before=token.digest)
+        return _Presented(family, Granted(renewed, successor.text, renewed=True))
 
     def validate_token_request(self) -> None:
         super().validate_token_request()
@@ -191,15 +191,8 @@ class _RefreshGrant(RefreshTokenGrant):
             raise InsufficientAuthorization()
 
     def authenticate_user(self, refresh_token: _Presented) -> Granted:
-        granted = Granted(refresh_token.family, self._successor(refresh_token.text), refresh_token.token.digest)
-        self.request.user = granted
-        return granted
+        self.request.user = refresh_token.successor
+        return refresh_token.successor
 
     def revoke_old_credential(self, refresh_token: _Presented) -> None:
-        self.request.transaction.use_refresh_token(
-            refresh_token.token, self.request.now_s, self.server.settings.refresh_token_ttl_s
-        )
-
-    def _successor(self, refresh_token: str) -> str:
-        # A function of its predecessor: a repeated request gets the same one, and none is ever stored.
-        return urlsafe_b64encode(self.server.keys.keyed_hash("successor", refresh_token)).rstrip(b"=").decode()
+        pass  # save_token did: the family knows its newest token and the one before

@@ -3,7 +3,9 @@
 Not how a code is earned (test_challenge.py), nor what a DPoP proof must be (test_dpop.py).
 """
 
+import secrets
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import jwt
 import pytest
@@ -239,6 +241,23 @@ def test_a_refresh_token_with_another_key_or_none_ends_its_family_however_old_it
         newest = party.refresh(newest).json()["refresh_token"]
     assert refused(party.refresh(token, key=key), "invalid_grant")
     assert refused(party.refresh(newest), "invalid_grant")
+
+
+def test_what_names_a_family_and_lacks_the_seal_is_no_refresh_token_and_ends_nothing(server):
+    party = Party(server)
+    tokens = party.earn_tokens()
+    family = jwt.decode(tokens["access_token"], options={"verify_signature": False})["jti"].partition(".")[0]
+    genuine = urlsafe_b64decode(tokens["refresh_token"] + "=")
+    assert genuine.startswith(bytes.fromhex(family))
+    others = [genuine[:8] + secrets.token_bytes(24), genuine[:-1] + bytes([genuine[-1] ^ 1]), genuine[:-8], b"", genuine * 2]
+    for made_up in [
+        *(urlsafe_b64encode(other).rstrip(b"=").decode() for other in others),
+        tokens["refresh_token"] + "!",
+        "ü" * 43,
+    ]:
+        assert party.refresh(made_up, key=DpopKey()).json()["error"] in ("invalid_grant", "invalid_request")
+        party.post("revoke", {"token": made_up, "client_id": party.client}, proof=None)
+    assert party.refresh(tokens["refresh_token"]).status_code == 200
 
 
 @proves("PROTOCOL-5-f")

@@ -1,7 +1,8 @@
 """What the AS carries: first challenge requests and refreshes a second, with DPoP, beside a bare Starlette handler in one run.
 
 Not a limit of the product: server and clients share this machine's cores. Each answer is on the disk before it leaves, and
-each proof is signed before the clock starts.
+each proof is signed before the clock starts. The three are asked in turn in short rounds, and the ratios are those within a
+round: whatever else the machine does meanwhile, it does to all three.
 """
 
 import asyncio
@@ -14,22 +15,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode
 
 import uvloop
 
-from broker_bridge import logs
-from host_sim.authorization_server import dpop
-from host_sim.authorization_server.challenge_endpoint import ChallengeEndpoint
-from host_sim.authorization_server.forms import Posted
 from host_sim.world import Service, free_ports
-from tests.authorization_server import clocked, running
-from tests.authorization_server.parties import DpopKey, basic, verifier_and_challenge
-from tests.benchmarks import report
-from tests.brokers.measure import cpu_s
+from tests.authorization_server import running
+from tests.benchmarks import as_legs, report
+from tests.benchmarks.as_legs import Device
 
 HERE = Path(__file__).resolve().parent
 CONNECTIONS = 64
+ROUNDS, EACH = 30, 4  # requests of each device in a round
 
 
 class Round(NamedTuple):
@@ -70,46 +66,15 @@ class Connection(asyncio.Protocol):
         return self._answered
 
 
-class Device:
-    """A device behind the bridge: its key, its proofs, its refresh token."""
-
-    def __init__(self, server: running.Files, number: int) -> None:
-        self._server, self.name, self._key = server, f"lp-bench-{number:03}", DpopKey()
-        self._authorization = basic(running.BRIDGE, running.BRIDGE_SECRET)
-        self.refresh_token = "none"
-
-    def request(self, endpoint: str, nonce: str, **fields: str) -> bytes:
-        proof = self._key.sign(f"{self._server.issuer}/{endpoint}", nonce)
-        body = urlencode(fields).encode()
-        head = (
-            f"POST /{endpoint} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-            f"Authorization: {self._authorization}\r\nDPoP: {proof}\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        return head.encode() + body
-
-    def first_challenge(self, nonce: str) -> bytes:
-        self.verifier, code_challenge = verifier_and_challenge()
-        return self.request(
-            "challenge",
-            nonce,
-            response_type="code",
-            scope="led:read",
-            resource=running.RESOURCE,
-            code_challenge=code_challenge,
-            code_challenge_method="S256",
-            device_id=self.name,
-        )
-
-    def refresh(self, nonce: str) -> bytes:
-        """A refresh; the token, always as long, is written into it when it is sent."""
-        return self.request("token", nonce, grant_type="refresh_token", refresh_token="R" * 43)
-
-
 class Place(running.Files):
     """The AS and the bare handler as processes, each on a port of its own, and the devices' connections to both."""
 
+    def __init__(self, folder: Path) -> None:
+        port, self._bare_port = free_ports(2)
+        super().__init__(folder, port, {"log_level": "warning"})
+
     async def __aenter__(self) -> "Place":
-        bare = running.Files(self.folder / "bare", free_ports(1)[0], {})
+        bare = running.Files(self.folder / "bare", self._bare_port, {})
         command = [sys.executable, "-m", "host_sim", "as", "serve", "--config", str(self.config)]
         self.services = {
             "as": Service("as", command, self.folder),
@@ -148,15 +113,13 @@ class Place(running.Files):
         body = json.dumps({"device": device.name}).encode()
         head = f"POST /admin/pin HTTP/1.1\r\nHost: localhost\r\n{authorization}Content-Length: {len(body)}\r\n\r\n"
         pin = _read(await link.ask(head.encode() + body), 200)["pin"]
-        fields = {"auth_session": first["auth_session"], "pin": pin}
-        code = _read(await link.ask(device.request("challenge", nonce, **fields)), 200)["authorization_code"]
-        fields = {"grant_type": "authorization_code", "code": code, "code_verifier": device.verifier}
-        device.refresh_token = _read(await link.ask(device.request("token", nonce, **fields)), 200)["refresh_token"]
+        code = _read(await link.ask(device.answer(nonce, first["auth_session"], pin)), 200)["authorization_code"]
+        device.refresh_token = _read(await link.ask(device.redeem(nonce, code)), 200)["refresh_token"]
 
     async def drive(self, name: str, ask: Callable[[Device, Connection, bytes], Any], requests: list[list[bytes]]) -> Round:
         """Every device asks one of its requests after the other, all devices at once."""
         process = self.services[name].pid
-        cpu, began = cpu_s(process), time.perf_counter()
+        cpu_ns, began = _cpu_ns(process), time.perf_counter()
 
         async def one(device: Device, link: Connection, mine: list[bytes]) -> None:
             for request in mine:
@@ -164,7 +127,11 @@ class Place(running.Files):
 
         await asyncio.gather(*(one(*each) for each in zip(self.devices, self.links[name], requests, strict=True)))
         took_s, count = time.perf_counter() - began, sum(len(mine) for mine in requests)
-        return Round(count / took_s, (cpu_s(process) - cpu) / count * 1e6)
+        return Round(count / took_s, (_cpu_ns(process) - cpu_ns) / count / 1000)
+
+
+def _cpu_ns(process: int) -> int:
+    return time.clock_gettime_ns(~process << 3 | 2)  # clock_getcpuclockid(3): of all its threads
 
 
 def _read(answered: tuple[bytes, bytes], status: int) -> dict[str, Any]:
@@ -182,99 +149,79 @@ async def _challenge(device: Device, link: Connection, request: bytes) -> None:
 
 
 async def _refresh(device: Device, link: Connection, request: bytes) -> None:
-    answered = await link.ask(request.replace(b"R" * 43, device.refresh_token.encode()))
+    answered = await link.ask(device.with_token(request))
     device.refresh_token = _read(answered, 200)["refresh_token"]
 
 
-async def _measure(folder: Path, rounds: int, each: int) -> dict[str, list[Round]]:
+async def _measure(folder: Path, rounds: int) -> dict[str, list[Round]]:
     found: dict[str, list[Round]] = {"bare": [], "challenge": [], "token": []}
-    async with Place(folder, free_ports(1)[0], {"log_level": "warning"}) as place:
+    async with Place(folder) as place:
         for number in range(rounds + 1):  # the first warms up
             nonce = await place.nonce()
-            challenges = [[device.first_challenge(nonce) for _ in range(each)] for device in place.devices]
-            refreshes = [[device.refresh(nonce) for _ in range(each)] for device in place.devices]
-            bare = await place.drive("bare", _bare, challenges)
-            challenge = await place.drive("as", _challenge, challenges)
-            token = await place.drive("as", _refresh, refreshes)
-            if number:
-                for name, measured in (("bare", bare), ("challenge", challenge), ("token", token)):
+            challenges = [[device.first_challenge(nonce) for _ in range(EACH)] for device in place.devices]
+            refreshes = [[device.refresh(nonce) for _ in range(EACH)] for device in place.devices]
+            turns = [
+                ("bare", "bare", _bare, challenges),
+                ("challenge", "as", _challenge, challenges),
+                ("token", "as", _refresh, refreshes),
+            ]
+            for name, service, ask, requests in turns[number % 3 :] + turns[: number % 3]:
+                measured = await place.drive(service, ask, requests)
+                if number:
                     found[name].append(measured)
     return found
 
 
-def _legs(folder: Path, count: int) -> dict[str, float]:
-    """CPU of the parts of one first challenge request, in us, with nothing around them: no HTTP, and no commit of its own."""
-    with clocked.server(folder, now_s=int(time.time()), log_level="warning") as server:
-        logs.start("warning")
-        services, key = server.services, DpopKey()
-        endpoint, url = ChallengeEndpoint(services), f"{server.issuer}/challenge"
-        device = Device(server, 0)
-
-        def posted() -> Posted:
-            head, _, body = device.first_challenge(services.nonces.issue(server.now_s)).partition(b"\r\n\r\n")
-            headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-            return Posted(dict(parse_qsl(body.decode())), headers["Authorization"], (headers["DPoP"],))
-
-        requests = [posted() for _ in range(count)]
-        proof = key.sign(url, services.nonces.issue(server.now_s))
-
-        async def together() -> float:
-            def all_of_them() -> float:
-                began = time.process_time()
-                for request in requests:
-                    assert endpoint.answer(request).status_code == 403
-                return time.process_time() - began
-
-            return await services.storage.together(all_of_them)
-
-        began = time.process_time()
-        for _ in range(count):
-            dpop.verify(proof, "POST", url)
-        proofs = time.process_time() - began
-        return {"proof": proofs / count * 1e6, "endpoint": asyncio.run(together()) / count * 1e6}
-
-
 def run(quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        legs = _legs(Path(folder) / "legs", 50 if quick else 500)
-        found = uvloop.run(_measure(Path(folder), 1 if quick else 5, 10 if quick else 30))
-    ratios = {
-        name: [mine.a_second / bare.a_second for mine, bare in zip(found[name], found["bare"], strict=True)]
-        for name in ("challenge", "token")
-    }
+        legs = as_legs.measure(Path(folder) / "legs", 2 if quick else 20)
+        found = uvloop.run(_measure(Path(folder), 2 if quick else ROUNDS))
+    rates = {name: _against_bare(found, name, lambda each: each.a_second) for name in as_legs.REQUESTS}
+    cpus = {name: _against_bare(found, name, lambda each: 1 / each.cpu_us) for name in as_legs.REQUESTS}
     rows = [
         (
             name,
             report.spread([each.a_second for each in measured]),
+            report.spread(rates[name], 2) if name in rates else "1",
             report.spread([each.cpu_us for each in measured]),
-            report.spread(ratios[name], 2) if name in ratios else "1",
+            report.spread(cpus[name], 2) if name in cpus else "1",
         )
         for name, measured in found.items()
     ]
     report.table(
         f"AS: {CONNECTIONS} devices at once, each request with a DPoP proof, each answer on the disk before it leaves",
-        ("request", "a second", "CPU of the server, us", "ratio to bare"),
+        ("request", "a second", "ratio to bare", "CPU of the server, us", "ratio to bare"),
         rows,
         (
-            "bare: a Starlette handler that reads the same form and answers as much, served the same way, in the same round.",
-            "Median (least to most) of the rounds; the ratio is that of each round. Proofs are signed before the clock starts.",
+            "bare: a Starlette handler that reads the same body and answers as much, served the same way, in the same round.",
+            f"Median (least to most) of {len(found['bare'])} rounds of {CONNECTIONS * EACH} requests; a ratio is that of a round."
+            " Proofs are signed before the clock starts.",
         ),
     )
-    bare, whole = (statistics.median(each.cpu_us for each in found[name]) for name in ("bare", "challenge"))
+    cpu = {name: statistics.median(each.cpu_us for each in measured) for name, measured in found.items()}
     report.table(
-        "AS: where the CPU of a first challenge request goes, us",
-        ("part", "us"),
+        "AS: where its CPU goes, us",
+        ("part", *as_legs.REQUESTS),
         [
-            ("TLS, HTTP, routing: what the bare handler costs", f"{bare:.0f}"),
-            ("the proof: reading, P-256, claims", f"{legs['proof']:.0f}"),
-            ("client, policy, session: rules and statements", f"{legs['endpoint'] - legs['proof']:.0f}"),
-            ("form, commit and what is between", f"{whole - bare - legs['endpoint']:.0f}"),
+            ("TLS, HTTP, routing: what the bare handler costs", *(f"{cpu['bare']:.0f}" for _ in legs)),
+            ("the proof: reading, P-256, claims", *(f"{each.proof:.0f}" for each in legs.values())),
+            ("the access token: claims, P-256", *(f"{each.signature:.0f}" for each in legs.values())),
+            ("rules and statements", *(f"{each.rest:.0f}" for each in legs.values())),
+            ("form, commit and what is between", *(f"{cpu[name] - cpu['bare'] - sum(legs[name][:3]):.0f}" for name in legs)),
+            ("statements of SQL", *(each.statements for each in legs.values())),
         ],
-        ("The second and third are measured in this process, before the servers run; the last is what is left.",),
+        (
+            "The second to fourth are measured in this process, before the servers run; the fifth is what is left, and less than"
+            " nothing where what Starlette does for the bare handler, and not for the AS, costs more.",
+        ),
     )
-    return {"legs": legs} | {
+    return {"legs": {name: each._asdict() for name, each in legs.items()}} | {
         name: {"a_second": report.figure([each.a_second for each in measured], 1)}
         | {"cpu_us": report.figure([each.cpu_us for each in measured], 1)}
-        | ({"ratio": report.figure(ratios[name])} if name in ratios else {})
+        | ({"ratio": report.figure(rates[name]), "cpu_ratio": report.figure(cpus[name])} if name in rates else {})
         for name, measured in found.items()
     }
+
+
+def _against_bare(found: dict[str, list[Round]], name: str, figure: Callable[[Round], float]) -> list[float]:
+    return [figure(mine) / figure(bare) for mine, bare in zip(found[name], found["bare"], strict=True)]

@@ -36,7 +36,6 @@ class Transaction(Pairing, Proving, Grants, People, Web):
         stale = "since <= ? AND known = 0 OR since <= ? AND in_a_row < ?"
         self._execute(f"DELETE FROM failures WHERE {stale}", (now - DAY_S, now - 30 * DAY_S, MAX_FAILURES_IN_A_ROW))  # noqa: S608
         self._execute("DELETE FROM codes WHERE expires <= ?", (now - MEMORY_S,))
-        self._execute("DELETE FROM refresh_tokens WHERE expires <= ?", (now,))
         self._execute("DELETE FROM families WHERE expires <= ?", (now,))
         self._execute("DELETE FROM pushed_requests WHERE expires <= ?", (now,))
         self._execute("DELETE FROM device_grants WHERE expires <= ?", (now - MEMORY_S,))  # until then it is "expired"
@@ -47,16 +46,16 @@ class Transaction(Pairing, Proving, Grants, People, Web):
 
     def figures(self, now: int) -> dict[str, int]:
         """How many there are of everything (metrics.py)."""
-        return dict(
-            self._execute(
-                "SELECT (SELECT COUNT(*) FROM devices) AS devices,"
-                " (SELECT COUNT(*) FROM devices WHERE locked IS NOT NULL) AS locked_devices,"
-                " (SELECT COUNT(*) FROM families WHERE revoked IS NULL AND expires > :now) AS live_families,"
-                " (SELECT COUNT(*) FROM accounts) AS accounts,"
-                " (SELECT COUNT(*) FROM sign_ins WHERE expires > :now) AS signed_in",
-                {"now": now},
-            ).fetchone()
-        ) | {"waiting_sessions": len(self.waiting(now))}
+        counted = {
+            "devices": "FROM devices",
+            "locked_devices": "FROM devices WHERE locked IS NOT NULL",
+            "live_families": "FROM families WHERE revoked IS NULL AND expires > :now",
+            "accounts": "FROM accounts",
+            "signed_in": "FROM sign_ins WHERE expires > :now",
+        }
+        counts = ", ".join(f"(SELECT COUNT(*) {rows})" for rows in counted.values())
+        found = self._execute(f"SELECT {counts}", {"now": now}).fetchone()
+        return dict(zip(counted, found, strict=True)) | {"waiting_sessions": len(self.waiting(now))}
 
 
 class Storage:
@@ -74,7 +73,6 @@ class Storage:
         try:
             # FULL: an answered request survives a power cut too; a refresh token that the AS forgot would lock its device out.
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            self._connection.row_factory = sqlite3.Row
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
                 self._connection.execute("PRAGMA " + pragma)
             path.chmod(0o600)
@@ -99,8 +97,14 @@ class Storage:
         A refusal is an outcome: catch it inside.
         """
         if getattr(self._inside, "batch", False):
-            with self._savepoint() as transaction:
-                yield transaction
+            self._connection.execute("SAVEPOINT one")
+            try:
+                yield Transaction(self._connection)
+            except BaseException:
+                self._connection.execute("ROLLBACK TO one")
+                raise
+            finally:
+                self._connection.execute("RELEASE one")
             return
         with self._lock:
             self._begin()
@@ -161,17 +165,6 @@ class Storage:
         finally:
             self._lock.release()
         return None
-
-    @contextmanager
-    def _savepoint(self) -> Iterator[Transaction]:
-        self._connection.execute("SAVEPOINT one")
-        try:
-            yield Transaction(self._connection)
-        except BaseException:
-            self._connection.execute("ROLLBACK TO one")
-            raise
-        finally:
-            self._connection.execute("RELEASE one")
 
     def _begin(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")

@@ -3,10 +3,10 @@
 Not for tokens themselves: only keyed hashes of them are here.
 """
 
-from host_sim.authorization_server.storage.rows import Code, Family, RefreshToken
+from host_sim.authorization_server.storage.rows import Code, Family
 from host_sim.authorization_server.storage.tables import Tables
 
-MEMORY_S = 86400  # how long a used code or refresh token is known again, so that its reuse ends its family
+MEMORY_S = 86400  # how long a used code is known again, so that its reuse ends its family
 
 
 class Grants(Tables):
@@ -34,8 +34,12 @@ class Grants(Tables):
     def family(self, family: str) -> Family | None:
         return self._one(Family, "id = ?", family)
 
-    def prolong_family(self, family: str, expires: int) -> None:
-        self._execute("UPDATE families SET expires = MAX(expires, ?) WHERE id = ?", (expires, family))
+    def renew_family(self, family: Family) -> None:
+        """Its tokens and how long it lives, as they are from now on."""
+        self._execute(
+            "UPDATE families SET token = ?, token_before = ?, token_expires = ?, expires = MAX(expires, ?) WHERE id = ?",
+            (family.token, family.token_before, family.token_expires, family.expires, family.id),
+        )
 
     def revoke_family(self, family: str, now: int) -> None:
         self._execute("UPDATE families SET revoked = ? WHERE id = ? AND revoked IS NULL", (now, family))
@@ -52,18 +56,3 @@ class Grants(Tables):
         """Every code of a device and all that came from them."""
         self._execute("UPDATE codes SET revoked = ? WHERE device = ? AND revoked IS NULL", (now, device))
         self._execute("UPDATE families SET revoked = ? WHERE device = ? AND revoked IS NULL", (now, device))
-
-    def add_refresh_token(self, token: RefreshToken) -> None:
-        """Adding the same one again changes nothing."""
-        self._insert(token, "IGNORE")
-
-    def refresh_token(self, digest: bytes) -> RefreshToken | None:
-        return self._one(RefreshToken, "digest = ?", digest)
-
-    def use_refresh_token(self, token: RefreshToken, now: int, ttl_s: int) -> None:
-        """Known while its successor may be asked for again; what came before it is not asked for any more."""
-        if token.used is None:
-            self._execute("UPDATE refresh_tokens SET used = ?, expires = ? WHERE digest = ?", (now, now + ttl_s, token.digest))
-            self._execute(
-                "UPDATE refresh_tokens SET expires = MIN(expires, ?) WHERE digest = ?", (now + MEMORY_S, token.predecessor)
-            )

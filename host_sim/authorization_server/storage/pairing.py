@@ -7,6 +7,7 @@ from host_sim.authorization_server.storage.rows import MAX_TRIES, Device, Sessio
 from host_sim.authorization_server.storage.tables import Tables
 
 UNKNOWN = "."  # no device is called so
+_ASKING = "step <= LENGTH(challenges) - LENGTH(REPLACE(challenges, ' ', ''))"  # Session.asking is not None
 MAX_REQUESTS = 200  # of one session in its life: FiPA-04, section 9.3
 
 
@@ -21,14 +22,12 @@ class Pairing(Tables):
 
     def see_device(self, device: str, client_id: str, now: int) -> Device:
         """The device as it stands, from now on known as seen now. UNKNOWN stands for every device that may not ask."""
-        self._execute(
+        return self._changed(
+            Device,
             "INSERT INTO devices (device, client_id, first_seen, last_seen) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (device) DO UPDATE SET last_seen = excluded.last_seen, client_id = excluded.client_id",
             (device, client_id, now, now),
         )
-        found = self._one(Device, "device = ?", device)
-        assert found is not None
-        return found
 
     def device(self, device: str) -> Device | None:
         return self._one(Device, "device = ?", device)
@@ -58,9 +57,10 @@ class Pairing(Tables):
 
     def end_waiting_sessions(self, device: str, now: int) -> None:
         """A device that starts again has forgotten its unfinished sessions."""
-        for session in self._all(Session, "device = ? AND asserted = 1 AND expires > ?", device, now):
-            if session.asking:
-                self._execute("UPDATE sessions SET expires = ? WHERE id = ?", (now, session.id))
+        self._execute(
+            f"UPDATE sessions SET expires = ? WHERE device = ? AND asserted = 1 AND expires > ? AND {_ASKING}",  # noqa: S608
+            (now, device, now),
+        )
 
     def end_sessions(self, device: str, now: int) -> None:
         """Those too that were satisfied and would give a fresh code."""
@@ -73,10 +73,13 @@ class Pairing(Tables):
         """The session whose last but one handle this is, while its last one was never used."""
         return self._one(Session, "handle_before = ?", handle)
 
-    def session_begun_with(self, code_challenge: str, jkt: str, client_id: str, now: int) -> Session | None:
-        """The live session of this key that began with this code_challenge."""
-        condition = "code_challenge = ? AND jkt = ? AND client_id = ? AND expires > ?"
-        return self._one(Session, condition, code_challenge, jkt, client_id, now)
+    def session_begun_with(
+        self, code_challenge: str, jkt: str, client_id: str, device: str, asserted: bool, now: int
+    ) -> Session | None:
+        """The live session of this key and device that began with this code_challenge."""
+        condition = "code_challenge = ? AND jkt = ? AND client_id = ? AND device = ? AND expires > ?"
+        by_index = "asserted = 1" if asserted else "asserted = 0"
+        return self._one(Session, f"{condition} AND {by_index}", code_challenge, jkt, client_id, device, now)
 
     def session(self, session: str) -> Session | None:
         return self._one(Session, "id = ?", session)

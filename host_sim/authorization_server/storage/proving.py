@@ -20,8 +20,12 @@ class Proving(Tables):
         self._insert(pin, "REPLACE")
 
     def pin(self, holder: str) -> Pin:
-        """Found as a blank one where none was issued, at the same cost."""
+        """Found as a blank one where none was issued, at the same cost: its table has no second tree behind its key."""
         return self._one_or(Pin(holder, bytes(32), 0), "holder = ?", holder)
+
+    def last_expiry(self, one: str, other: str) -> int:
+        """Of the PINs of these two holders; 0 where neither has one."""
+        return self._execute("SELECT IFNULL(MAX(expires), 0) FROM pins WHERE holder IN (?, ?)", (one, other)).fetchone()[0]
 
     def void_pin(self, holder: str) -> None:
         self._execute("DELETE FROM pins WHERE holder = ?", (holder,))
@@ -72,7 +76,7 @@ class Proving(Tables):
         self._execute("INSERT OR REPLACE INTO given VALUES (?, ?, ?)", (session, name, digest))
 
     def given(self, session: str) -> dict[str, bytes]:
-        return dict(tuple(row) for row in self._execute("SELECT name, digest FROM given WHERE session = ?", (session,)))
+        return dict(self._execute("SELECT name, digest FROM given WHERE session = ?", (session,)))
 
     def forget_given(self, session: str) -> None:
         self._execute("DELETE FROM given WHERE session = ?", (session,))
@@ -81,9 +85,10 @@ class Proving(Tables):
 
     def charge_attempt(self, session: str) -> int | None:
         """Counts one answer before anybody compares it: how many tries are left after it, or None when none was left."""
-        charged = self._execute("UPDATE sessions SET tries = tries + 1 WHERE id = ? AND tries < ?", (session, MAX_TRIES)).rowcount
         tries = self._execute("SELECT tries FROM sessions WHERE id = ?", (session,)).fetchone()[0]
-        return MAX_TRIES - tries if charged else None
+        # Written where nothing is left to count too, or the answer to a locked session would come sooner.
+        self._execute("UPDATE sessions SET tries = MIN(tries + 1, ?) WHERE id = ?", (MAX_TRIES, session))
+        return MAX_TRIES - tries - 1 if tries < MAX_TRIES else None
 
     def give_back_attempt(self, session: str) -> None:
         self._execute("UPDATE sessions SET tries = tries - 1 WHERE id = ?", (session,))

@@ -1,16 +1,16 @@
 """Rows as the rooms of the AS see them.
 
-Not for statements: those are beside this file, one file for each group of tables. Times are epoch seconds.
+Not for statements: those are beside this file, one file for each group of tables. Times are epoch seconds. A field is a column of
+the same name.
 """
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 MAX_TRIES = 5
 NOBODY = "-"  # no session, device or account is called so: looked up where nothing can be right
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(NamedTuple):
     """One authorization challenge session. `handle` is the hash of the auth_session that stands for it at present."""
 
     id: str
@@ -48,8 +48,7 @@ class Session:
         return self.tries >= MAX_TRIES
 
 
-@dataclass(frozen=True)
-class Pin:
+class Pin(NamedTuple):
     holder: str
     digest: bytes
     expires: int
@@ -61,8 +60,7 @@ class Pin:
         return self.expires > 0
 
 
-@dataclass(frozen=True)
-class Code:
+class Code(NamedTuple):
     """An authorization code, in the words that Authlib's grants ask for."""
 
     digest: bytes
@@ -91,8 +89,7 @@ class Code:
         return self.redirect_uri
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(NamedTuple):
     """What came from one authorization code: every refresh token and access token of it."""
 
     id: str
@@ -108,19 +105,12 @@ class Family:
     revoked: int | None = None
     acr: str | None = None  # what was passed for it, and when (RFC 9470)
     auth_time: int | None = None
+    token: bytes | None = None  # the digest of its newest refresh token, which was not used yet,
+    token_before: bytes | None = None  # and of the one that this one came from
+    token_expires: int = 0
 
 
-@dataclass(frozen=True)
-class RefreshToken:
-    digest: bytes
-    family: str
-    expires: int
-    used: int | None = None
-    predecessor: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Device:
+class Device(NamedTuple):
     device: str
     client_id: str
     first_seen: int
@@ -131,21 +121,22 @@ class Device:
     place: str | None = None
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(NamedTuple):
     """A person. `id` is what tokens say as `sub`; it never changes and is never given to anybody else."""
 
     id: str
     name: str
-    password: str = field(repr=False)  # an argon2 hash
+    password: str  # an argon2 hash
     created: int
-    totp: bytes | None = field(default=None, repr=False)
-    knowledge: str | None = field(default=None, repr=False)
+    totp: bytes | None = None
+    knowledge: str | None = None
     totp_step: int = 0  # the last one that was used
 
+    def __repr__(self) -> str:
+        return f"Account({self.id!r})"
 
-@dataclass(frozen=True)
-class SignIn:
+
+class SignIn(NamedTuple):
     """A browser in which somebody is signed in. `digest` is the keyed hash of its cookie."""
 
     digest: bytes
@@ -155,8 +146,7 @@ class SignIn:
     expires: int
 
 
-@dataclass(frozen=True)
-class Transfer:
+class Transfer(NamedTuple):
     """A device that its owner offers to the account of that name; it may not exist, and nobody is told."""
 
     device: str
@@ -165,8 +155,7 @@ class Transfer:
     expires: int
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A line of the audit log. `concerns`: the account that owned the subject at that time."""
 
     id: int
@@ -177,31 +166,34 @@ class Entry:
     concerns: str | None
 
 
-@dataclass(frozen=True)
-class AddedClient:
+class AddedClient(NamedTuple):
     """A client beside those of as.toml. `secret`: SHA-256 of it, where it has one."""
 
     id: str
     name: str | None
-    secret: bytes | None = field(repr=False)
+    secret: bytes | None
     redirect_uris: str  # separated by spaces
     dpop_bound_access_tokens: bool
     resource: str | None
     created: int
 
+    def __repr__(self) -> str:
+        return f"AddedClient({self.id!r})"
 
-@dataclass(frozen=True)
-class PushedRequest:
+
+class PushedRequest(NamedTuple):
     """A pushed authorization request. `digest` is the keyed hash of its request_uri, `fields` a JSON object."""
 
     digest: bytes
     client_id: str
-    fields: str = field(repr=False)
+    fields: str
     expires: int
 
+    def __repr__(self) -> str:
+        return f"PushedRequest({self.client_id!r})"
 
-@dataclass(frozen=True)
-class DeviceGrant:
+
+class DeviceGrant(NamedTuple):
     """A device that waits for its user code to be entered. `digest` and `user_code` are keyed hashes."""
 
     digest: bytes

@@ -118,4 +118,19 @@ MIGRATIONS = (
     CREATE INDEX device_grants_by_client ON device_grants (client_id, expires) WHERE approved IS NULL;
     CREATE INDEX device_grants_by_device ON device_grants (device) WHERE approved IS NULL AND asserted = 1
     """,
+    """
+    DROP TABLE refresh_tokens;
+    ALTER TABLE families ADD COLUMN token BLOB;
+    ALTER TABLE families ADD COLUMN token_before BLOB;
+    ALTER TABLE families ADD COLUMN token_expires INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX sessions_by_code_challenge;
+    DROP INDEX claimed_sessions;
+    CREATE INDEX claimed_sessions ON sessions (client_id, code_challenge) WHERE asserted = 0;
+    ALTER TABLE pins RENAME TO pins_by_rowid;
+    CREATE TABLE pins (
+        holder TEXT PRIMARY KEY, digest BLOB NOT NULL, expires INTEGER NOT NULL, account TEXT
+    ) WITHOUT ROWID;
+    INSERT INTO pins SELECT holder, digest, expires, account FROM pins_by_rowid;
+    DROP TABLE pins_by_rowid
+    """,
 )

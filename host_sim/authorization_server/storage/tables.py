@@ -4,9 +4,8 @@ Not for conditions: those are in the files of the groups.
 """
 
 import sqlite3
-from dataclasses import fields
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from host_sim.authorization_server.storage.rows import (
     Account,
@@ -18,20 +17,18 @@ from host_sim.authorization_server.storage.rows import (
     Family,
     Pin,
     PushedRequest,
-    RefreshToken,
     Session,
     SignIn,
     Transfer,
 )
 
-Row = TypeVar("Row")
+Row = TypeVar("Row", bound=NamedTuple)
 
-_TABLES: dict[type, str] = {
+_TABLES: dict[type[NamedTuple], str] = {
     Session: "sessions",
     Pin: "pins",
     Code: "codes",
     Family: "families",
-    RefreshToken: "refresh_tokens",
     Device: "devices",
     Account: "accounts",
     SignIn: "sign_ins",
@@ -44,8 +41,24 @@ _TABLES: dict[type, str] = {
 
 
 @cache
-def _columns(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+def _read(kind: type[NamedTuple], condition: str) -> str:
+    return f"SELECT {', '.join(kind._fields)} FROM {_TABLES[kind]} WHERE {condition}"  # noqa: S608
+
+
+@cache
+def _read_or(kind: type[NamedTuple], condition: str) -> str:
+    return f"{_read(kind, condition)} UNION ALL SELECT {', '.join('?' * len(kind._fields))} LIMIT 1"
+
+
+@cache
+def _returning(kind: type[NamedTuple], statement: str) -> str:
+    return f"{statement} RETURNING {', '.join(kind._fields)}"
+
+
+@cache
+def _write(kind: type[NamedTuple], conflict: str) -> str:
+    places = ", ".join("?" * len(kind._fields))
+    return f"INSERT OR {conflict} INTO {_TABLES[kind]} ({', '.join(kind._fields)}) VALUES ({places})"  # noqa: S608
 
 
 class Tables:
@@ -55,26 +68,20 @@ class Tables:
         self._execute = connection.execute
 
     def _one(self, kind: type[Row], condition: str, *values: Any) -> Row | None:
-        found = self._execute(f"SELECT * FROM {_TABLES[kind]} WHERE {condition}", values).fetchone()  # noqa: S608
-        return kind(**dict(found)) if found else None
+        found = self._execute(_read(kind, condition), values).fetchone()
+        return kind._make(found) if found else None
 
     def _one_or(self, blank: Row, condition: str, *values: Any) -> Row:
         """`blank` where there is no row: found or not, the same statement and the same work."""
-        names = _columns(type(blank))
-        places = ", ".join("?" * len(names))
-        found = self._execute(
-            f"SELECT {', '.join(names)} FROM {_TABLES[type(blank)]} WHERE {condition} UNION ALL SELECT {places} LIMIT 1",  # noqa: S608
-            [*values, *(getattr(blank, name) for name in names)],
-        ).fetchone()
-        return type(blank)(**dict(found))
+        kind = type(blank)
+        return kind._make(self._execute(_read_or(kind, condition), (*values, *blank)).fetchone())
 
     def _all(self, kind: type[Row], condition: str, *values: Any) -> list[Row]:
-        return [kind(**dict(row)) for row in self._execute(f"SELECT * FROM {_TABLES[kind]} WHERE {condition}", values)]  # noqa: S608
+        return [kind._make(row) for row in self._execute(_read(kind, condition), values)]
 
-    def _insert(self, row: Any, conflict: str = "ABORT") -> None:
-        names = _columns(type(row))
-        places = ", ".join("?" * len(names))
-        self._execute(
-            f"INSERT OR {conflict} INTO {_TABLES[type(row)]} ({', '.join(names)}) VALUES ({places})",  # noqa: S608
-            [getattr(row, name) for name in names],
-        )
+    def _changed(self, kind: type[Row], statement: str, values: Any) -> Row:
+        """The one row that `statement` writes, as it stands then."""
+        return kind._make(self._execute(_returning(kind, statement), values).fetchone())
+
+    def _insert(self, row: NamedTuple, conflict: str = "ABORT") -> None:
+        self._execute(_write(type(row), conflict), row)
