@@ -39,11 +39,13 @@ class Tracer(Protocol):
 class Silence:
     """No endpoint, no spans."""
 
+    _nothing = contextlib.nullcontext()
+
     def request(self, step: str, request_id: str, device: str) -> contextlib.AbstractContextManager[object]:
-        return contextlib.nullcontext()
+        return self._nothing
 
     def upstream(self, name: str) -> contextlib.AbstractContextManager[object]:
-        return contextlib.nullcontext()
+        return self._nothing
 
     def answered(self, outcome: str, code: str | None) -> None:
         return None
