@@ -105,7 +105,7 @@ def _head(major: int, size: int) -> bytes:
     return bytes((major | 24 + power,)) + size.to_bytes(1 << power, "big")
 
 
-_size = functools.cache(_head)  # of what is no longer than a frame
+_size = functools.cache(_head)  # for what is no longer than a frame, and for small numbers
 
 
 def _field(number: int, name: str, kind: str, most: int) -> _Field:
@@ -121,14 +121,25 @@ def _field(number: int, name: str, kind: str, most: int) -> _Field:
         return type(value) is str and (len(value) <= shortest or len(value.encode()) <= most)
 
     def write(value: Any) -> bytes:
-        return key + cbor.encode(value) if good(value) else _refused()
+        if not good(value):
+            raise ValueError
+        return key + cbor.encode(value)
+
+    def write_bytes(value: Any) -> bytes:
+        if type(value) is not bytes or not (most if kind == "r" else 0) <= len(value) <= most:
+            raise ValueError
+        return key + _size(0x40, len(value)) + value
 
     def write_number(value: Any) -> bytes:
-        return key + _head(0, value) if is_number(value) else _refused()
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError
+        return key + (_size(0, value) if value < 256 else _head(0, value))
 
     def write_text(value: Any) -> bytes:
-        raw = value.encode() if isinstance(value, str) else _refused()
-        return key + _size(0x60, len(raw)) + raw if len(raw) <= most else _refused()
+        raw = str.encode(value)
+        if len(raw) > most:
+            raise ValueError
+        return key + _size(0x60, len(raw)) + raw
 
     def write_inputs(value: Any) -> bytes:
         if not isinstance(value, list) or len(value) > most:
@@ -140,11 +151,7 @@ def _field(number: int, name: str, kind: str, most: int) -> _Field:
         return _Field(number, name, is_number, write_number)
     if kind == "t":
         return _Field(number, name, is_text, write_text)
-    return _Field(number, name, good, write_inputs if kind == "i" else write)
-
-
-def _refused() -> Any:
-    raise ValueError
+    return _Field(number, name, good, {"i": write_inputs, "b": write_bytes, "r": write_bytes}.get(kind, write))
 
 
 def _fields(table: str) -> dict[str, _Field]:

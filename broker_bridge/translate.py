@@ -24,6 +24,7 @@ _limit = functools.cache(bridge_side.limit)
 
 ASK = "ask"
 MOST_LABEL = 40
+_CHECK_NUMBERS = {None: None, **{check: number for number, check in enumerate(CHECKS)}}
 RETRY_S = 10
 DEFAULT_TTL_S = 300  # where a token answer has no expires_in (RFC 6749, section 5.1: RECOMMENDED)
 
@@ -100,7 +101,7 @@ class Told(NamedTuple):
 
 def checked(message: Message, name: str) -> str | None:
     """The text of a field, of the form that its RFC gives it, or None where it is absent. Raises Refused."""
-    text = message.get(name)
+    text = message.fields.get(name)
     if text is not None and not _SHAPES[name].fullmatch(text):
         raise Refused("invalid", f"form_of_{name}")
     return text
@@ -108,9 +109,10 @@ def checked(message: Message, name: str) -> str | None:
 
 def resource_of(message: Message, resources: list[Resource]) -> Resource:
     """The resource that the device names by its index. Raises Refused."""
-    if message["resource"] >= len(resources):
+    number = message["resource"]
+    if number >= len(resources):
         raise Refused("invalid", "resource_index")
-    return resources[message["resource"]]
+    return resources[number]
 
 
 def to_ask(message: Message, device: str, client_id: str, resources: list[Resource], profile: Profile) -> Ask:
@@ -146,18 +148,19 @@ def _begun(message: Message, profile: Profile) -> str | None:
 
 def _challenge(message: Message, client_id: str, resources: list[Resource], profile: Profile) -> dict[str, str]:
     said = {"client_id": client_id, **_scope_and_resource(message, resources)}
-    form = dict(profile.challenge.every)
+    spoken, answers = profile.challenge, message.get("answers") or {}
+    form = dict(spoken.every)
     auth_session, challenge = checked(message, "auth_session"), _begun(message, profile)
     if auth_session is None or challenge is not None:
         challenge = challenge or checked(message, "code_challenge")
-        if any(item.name not in (message.get("answers") or {}) for item in profile.challenge.begin):
+        if not answers.keys() >= {item.name for item in spoken.begin}:
             raise Refused("invalid", "answer_missing")
         if challenge is None:
             raise Refused("invalid", "no_code_challenge")
-        form.update(profile.challenge.first, **said, code_challenge=challenge, code_challenge_method="S256")
+        form.update(spoken.first, **said, code_challenge=challenge, code_challenge_method="S256")
     else:
-        form.update({name: said[name] for name in profile.challenge.repeat}, auth_session=auth_session)
-    for name, text in (message.get("answers") or {}).items():
+        form.update({name: said[name] for name in spoken.repeat}, auth_session=auth_session)
+    for name, text in answers.items():
         shape = profile.answers.get(name)
         if shape is None:
             raise Refused("invalid", "answer_name")
@@ -196,10 +199,10 @@ _FORMS = {"CHALLENGE": _challenge, "TOKEN": _token, "DEVICE_CODE": _device_code,
 
 
 def _scope_and_resource(message: Message, resources: list[Resource]) -> dict[str, str]:
-    resource = resource_of(message, resources)
-    if message["scope"] >= len(resource.scopes):
+    resource, number = resource_of(message, resources), message["scope"]
+    if number >= len(resource.scopes):
         raise Refused("invalid", "scope_index")
-    return {"scope": resource.scopes[message["scope"]], "resource": resource.uri}
+    return {"scope": resource.scopes[number], "resource": resource.uri}
 
 
 def offer(message: Message, metadata: AuthorizationServerMetadata, endpoints: dict[str, str], resource: Resource) -> Message:
@@ -316,7 +319,7 @@ def _inputs(error: str, content: dict[str, Any], profile: Profile) -> list[dict[
         if not isinstance(listed, list) or len(listed) > _limit("inputs"):
             raise Refused("internal", "as_inputs")
         try:
-            wanted = [oauth_api.Input.model_validate(item) for item in listed]
+            wanted = oauth_api.INPUTS.validate_python(listed)
         except ValidationError:
             raise Refused("internal", "as_inputs") from None
     else:
@@ -329,16 +332,16 @@ def _inputs(error: str, content: dict[str, Any], profile: Profile) -> list[dict[
 def _input(item: oauth_api.Input, profile: Profile) -> dict[str, Any]:
     if item.name not in profile.answers:
         raise Refused("internal", "as_input_name_unknown")
-    if item.kind not in INPUT_KINDS or item.check not in (None, *CHECKS):
+    if item.kind not in INPUT_KINDS or item.check not in _CHECK_NUMBERS:
         raise Refused("internal", "as_input_kind_unknown")
     fields = {
         "name": item.name,
         "kind": INPUT_KINDS.index(item.kind),
         "min": item.min,
         "max": item.max,
-        "check": None if item.check is None else CHECKS.index(item.check),
-        "label": _cut(item.label, 40),
-        "choices": None if item.choices is None else [_cut(choice, bridge_side.MAX_CHOICE) or "?" for choice in item.choices],
+        "check": _CHECK_NUMBERS[item.check],
+        "label": _cut(item.label, MOST_LABEL),
+        "choices": item.choices and [_cut(choice, bridge_side.MAX_CHOICE) or "?" for choice in item.choices],
     }
     return {name: value for name, value in fields.items() if value is not None}
 
