@@ -3,6 +3,7 @@
 Not the table of words: that stands in translate.py, and a profile only fills its open places.
 """
 
+import functools
 import re
 import tomllib
 from importlib import resources
@@ -82,6 +83,8 @@ class Ask(Part):
 
 
 class Profile(Part):
+    """`inputs_by_text`: kept by translate.py."""
+
     omit: list[Literal["resource"]] = []
     challenge: Challenge = Challenge()
     answers: dict[Parameter, Annotated[str, AfterValidator(_regular)]] = {}
@@ -89,6 +92,10 @@ class Profile(Part):
     reasons: dict[str, str] = {}
     errors: dict[str, str] = {}
     asks: list[Ask] = []
+
+    @functools.cached_property
+    def inputs_by_text(self) -> dict[str, list[dict[str, Any]]]:
+        return {}
 
     @model_validator(mode="after")
     def _closed(self) -> "Profile":

@@ -21,9 +21,12 @@ from latchpin.wire.messages import Message
 _Words = TypeVar("_Words", bound=oauth_api.Words)
 
 _limit = functools.cache(bridge_side.limit)
+# Within these nothing needs to be counted byte by byte: a character has 4 at most (RFC 3629).
+_short = functools.cache(lambda field: bridge_side.limit(field) // 4)
 
 ASK = "ask"
 MOST_LABEL = 40
+MOST_KNOWN, MOST_TEXT = 256, 2048
 _CHECK_NUMBERS = {None: None, **{check: number for number, check in enumerate(CHECKS)}}
 RETRY_S = 10
 DEFAULT_TTL_S = 300  # where a token answer has no expires_in (RFC 6749, section 5.1: RECOMMENDED)
@@ -229,17 +232,18 @@ def to_told(message: Message, answer: Answer, profile: Profile) -> Told:
         return _error(message, "try_later", f"as_{answer.status}", retry_after_s=answer.retry_after_s or RETRY_S)
     if answer.status not in (400, 401, 403):
         raise Refused("internal", f"as_{answer.status}")
-    refusal = _words(oauth_api.Refusal, answer)
-    code = profile.errors.get(refusal.error) if message.name == "CHALLENGE" else None
-    if message.name in ONLY["insufficient_authorization"] and any(ask.error == refusal.error for ask in profile.asks):
+    refusal, op = _words(oauth_api.Refusal, answer), message.name
+    error = refusal.error
+    code = profile.errors.get(error) if op == "CHALLENGE" else None
+    if op in ONLY["insufficient_authorization"] and error in [ask.error for ask in profile.asks]:
         code = ASK
-    if code is None and message.name in ONLY.get(refusal.error, (message.name,)):
-        code = ERRORS.get(refusal.error)
+    if code is None and (error not in ONLY or op in ONLY[error]):
+        code = ERRORS.get(error)
     if code is None:
         raise Refused("internal", "as_error_unknown")
     if code == ASK:
         return _asked(message, answer, refusal, profile)
-    why = refusal.error if refusal.error in ERRORS else "as_error_of_profile"
+    why = error if error in ERRORS else "as_error_of_profile"
     return _refusal(message, code, why, answer, refusal, profile)
 
 
@@ -315,18 +319,25 @@ def _asked(message: Message, answer: Answer, refusal: oauth_api.Refusal, profile
 
 def _inputs(error: str, content: dict[str, Any], profile: Profile) -> list[dict[str, Any]]:
     listed = content.get(profile.members.inputs) if profile.members.inputs else None
-    if listed is not None:
+    if listed is None:
+        wanted = [item for ask in profile.asks if ask.wanted(error, content) for item in ask.inputs]
+        if not wanted:
+            raise Refused("internal", "as_asks_nothing_known")
+        return [_input(item, profile) for item in wanted]
+    # An AS lists the same few again and again. Their text, unlike ==, tells 1 from true.
+    text = repr(listed)
+    known = profile.inputs_by_text.get(text)
+    if known is None:
         if not isinstance(listed, list) or len(listed) > _limit("inputs"):
             raise Refused("internal", "as_inputs")
         try:
             wanted = oauth_api.INPUTS.validate_python(listed)
         except ValidationError:
             raise Refused("internal", "as_inputs") from None
-    else:
-        wanted = [item for ask in profile.asks if ask.wanted(error, content) for item in ask.inputs]
-        if not wanted:
-            raise Refused("internal", "as_asks_nothing_known")
-    return [_input(item, profile) for item in wanted]
+        known = [_input(item, profile) for item in wanted]
+        if len(profile.inputs_by_text) < MOST_KNOWN and len(text) <= MOST_TEXT:
+            profile.inputs_by_text[text] = known
+    return known
 
 
 def _input(item: oauth_api.Input, profile: Profile) -> dict[str, Any]:
@@ -364,11 +375,13 @@ def _error(message: Message, code: str, why: str, **fields: Any) -> Told:
 
 
 def _reply(name: str, message: Message, fields: dict[str, Any]) -> Message:
-    kept = {field: value for field, value in fields.items() if value is not None}
-    for field, value in kept.items():
-        if isinstance(value, str) and len(value.encode()) > _limit(field):
-            raise Refused("internal", f"as_too_long_{field}")
-    return Message(name, {"rid": message["rid"], **kept})
+    kept = {"rid": message.fields["rid"]}
+    for field, value in fields.items():
+        if value is not None:
+            if type(value) is str and len(value) > _short(field) and len(value.encode()) > _limit(field):
+                raise Refused("internal", f"as_too_long_{field}")
+            kept[field] = value
+    return Message(name, kept)
 
 
 def _words(model: type[_Words], answer: Answer) -> _Words:
@@ -392,4 +405,6 @@ def _cut(text: str | None, most_bytes: int) -> str | None:
     if not text.isprintable():
         text = "".join(character if character.isprintable() else " " for character in text)
     shown = text.strip()
-    return shown.encode()[:most_bytes].decode(errors="ignore") or None
+    if len(shown) * 4 > most_bytes:
+        shown = shown.encode()[:most_bytes].decode(errors="ignore")
+    return shown or None
