@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from broker_bridge.configuration import ConfigurationError, line_numbers, lines
 from broker_bridge.oauth_api import Input
+from broker_bridge.tables import Inputs
 from latchpin.wire import bridge_side
 from latchpin.wire.bridge_side import INPUT_KINDS, NUMBERS
 
@@ -94,7 +95,7 @@ class Profile(Part):
     asks: list[Ask] = []
 
     @functools.cached_property
-    def inputs_by_text(self) -> dict[str, list[dict[str, Any]]]:
+    def inputs_by_text(self) -> dict[str, Inputs]:
         return {}
 
     @model_validator(mode="after")

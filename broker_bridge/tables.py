@@ -12,6 +12,12 @@ from latchpin.wire.errors import ContractError, PeerError
 from latchpin.wire.messages import Message
 
 
+class Inputs(list[dict[str, Any]]):
+    """The inputs of a PROMPT that will be packed again and again, and never changed."""
+
+    packed = b""
+
+
 class _Field(NamedTuple):
     """A row of a table. `write` gives key and value of what is `good`, and raises ValueError or TypeError for anything else."""
 
@@ -144,7 +150,12 @@ def _field(number: int, name: str, kind: str, most: int) -> _Field:
     def write_inputs(value: Any) -> bytes:
         if not isinstance(value, list) or len(value) > most:
             raise ValueError
-        return b"".join([key, _size(0x80, len(value)), *[_written(_input_layout(*item), item) for item in value]])
+        packed = value.packed if isinstance(value, Inputs) else b""
+        if not packed:
+            packed = b"".join([key, _size(0x80, len(value)), *[_written(_input_layout(*item), item) for item in value]])
+            if isinstance(value, Inputs):
+                value.packed = packed
+        return packed
 
     least, shortest = int(kind == "e"), most // 4  # characters of 4 bytes each (RFC 3629)
     if kind in "ue":
@@ -166,7 +177,9 @@ def _forms() -> dict[int, _Form]:
         must = [_NUMBERED[int(key)] for key in keys[: keys.index("?")]]
         may = [*must, *[_NUMBERED[int(key)] for key in keys[keys.index("?") + 1 :]]]
         by_number = {field.number: field for field in may}
-        found[int(number)] = _Form(name, cbor.encode(0) + cbor.encode(int(number)), frozenset(each.name for each in must), by_number)
+        found[int(number)] = _Form(
+            name, cbor.encode(0) + cbor.encode(int(number)), frozenset(each.name for each in must), by_number
+        )
     return found
 
 

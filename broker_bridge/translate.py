@@ -14,6 +14,7 @@ from broker_bridge.oauth_api import Answer, AuthorizationServerMetadata
 from broker_bridge.profile import Profile
 from broker_bridge.refusals import Refused
 from broker_bridge.settings import Resource
+from broker_bridge.tables import Inputs
 from latchpin.wire import bridge_side
 from latchpin.wire.bridge_side import CHECKS, INPUT_KINDS, NUMBERS
 from latchpin.wire.messages import Message
@@ -334,7 +335,7 @@ def _inputs(error: str, content: dict[str, Any], profile: Profile) -> list[dict[
             wanted = oauth_api.INPUTS.validate_python(listed)
         except ValidationError:
             raise Refused("internal", "as_inputs") from None
-        known = [_input(item, profile) for item in wanted]
+        known = Inputs([_input(item, profile) for item in wanted])
         if len(profile.inputs_by_text) < MOST_KNOWN and len(text) <= MOST_TEXT:
             profile.inputs_by_text[text] = known
     return known
