@@ -99,7 +99,7 @@ class AsClient:
 
     async def post(self, ask: Ask, request_id: str = "") -> Answer:
         """The AS's answer to a form. Raises Refused: nothing that an AS could mean."""
-        endpoints = (await self._discovered(request_id)).endpoints
+        endpoints = (self._cache.fresh("") or await self._discovered(request_id)).endpoints
         if ask.endpoint not in endpoints:
             raise Refused("invalid", "endpoint_absent")
         form = dict(ask.form)

@@ -18,6 +18,13 @@ class Cache(Generic[_T]):
         self._keep_s = keep_s
         self._found: dict[str, tuple[float, asyncio.Future[_T]]] = {}
 
+    def fresh(self, key: str) -> _T | None:
+        """What `get` would give at once; None where it would have to wait."""
+        cached = self._found.get(key)
+        if cached is None or self._clock() - cached[0] >= self._keep_s or not cached[1].done() or cached[1].exception() is not None:
+            return None
+        return cached[1].result()
+
     async def get(self, key: str, fetch: Callable[[], Awaitable[_T]]) -> _T:
         """What `fetch` gave for this key, at most `keep_s` ago. Raises what `fetch` raises."""
         cached = self._found.get(key)
