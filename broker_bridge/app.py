@@ -207,8 +207,9 @@ class App:
         if isinstance(way, Told):
             self._reply(live, message, entry, way if way is not entry.told else Told(way.message, "repeated"))
         elif way is not None:
-            walk = self._walk(live, message, entry, way)
-            task = asyncio.ensure_future(self._tracer.request(message.name.lower(), _shown_rid(message), live.device, walk))
+            rid = _shown_rid(message)
+            walk = self._walk(live, message, entry, way, rid)
+            task = asyncio.ensure_future(self._tracer.request(message.name.lower(), rid, live.device, walk))
             self._running.add(task)
             task.add_done_callback(self._walked)
 
@@ -217,8 +218,8 @@ class App:
         while self._unadmitted and len(self._running) < self._settings.limits.in_flight:
             self._unadmitted.pop(0)()
 
-    async def _walk(self, live: Live, message: messages.Message, entry: Entry, way: Way) -> None:
-        began_s, rid = time.monotonic(), _shown_rid(message)
+    async def _walk(self, live: Live, message: messages.Message, entry: Entry, way: Way, rid: str) -> None:
+        began_s = time.monotonic()
         try:
             told = await self._fetch_along(way, rid)
             live.exchange.finish(entry, told)

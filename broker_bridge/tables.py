@@ -12,6 +12,9 @@ from latchpin.wire.errors import ContractError, PeerError
 from latchpin.wire.messages import Message
 
 
+_decode = cbor._decode
+
+
 class Inputs(list[dict[str, Any]]):
     """The inputs of a PROMPT that will be packed again and again, and never changed."""
 
@@ -63,7 +66,7 @@ def unpack(data: bytes) -> Message:
             if number <= last:
                 raise PeerError
             last, field = number, form.fields[number]
-            value, at = cbor._decode(data, at, cbor.MAX_DEPTH - 1)
+            value, at = _decode(data, at, cbor.MAX_DEPTH - 1)
             if not field.good(value):
                 raise PeerError
             fields[field.name] = value

@@ -152,18 +152,18 @@ def _begun(message: Message, profile: Profile) -> str | None:
 
 def _challenge(message: Message, client_id: str, resources: list[Resource], profile: Profile) -> dict[str, str]:
     said = {"client_id": client_id, **_scope_and_resource(message, resources)}
-    spoken, answers = profile.challenge, message.get("answers") or {}
-    form = dict(spoken.every)
+    spoken, answers = profile.challenge, message.fields.get("answers") or {}
     auth_session, challenge = checked(message, "auth_session"), _begun(message, profile)
     if auth_session is None or challenge is not None:
         challenge = challenge or checked(message, "code_challenge")
-        if not answers.keys() >= {item.name for item in spoken.begin}:
+        if spoken.begin and not answers.keys() >= {item.name for item in spoken.begin}:
             raise Refused("invalid", "answer_missing")
         if challenge is None:
             raise Refused("invalid", "no_code_challenge")
-        form.update(spoken.first, **said, code_challenge=challenge, code_challenge_method="S256")
+        own = {"code_challenge": challenge, "code_challenge_method": "S256"}
+        form = {**spoken.every, **spoken.first, **said, **own}
     else:
-        form.update({name: said[name] for name in spoken.repeat}, auth_session=auth_session)
+        form = {**spoken.every, **{name: said[name] for name in spoken.repeat}, "auth_session": auth_session}
     for name, text in answers.items():
         shape = profile.answers.get(name)
         if shape is None:
