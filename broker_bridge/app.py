@@ -69,6 +69,11 @@ def new_replica() -> str:
     return "r-" + os.urandom(6).hex()
 
 
+def _shown_rid(message: messages.Message) -> str:
+    """The half of a request's id that screens and logs show."""
+    return message.fields["rid"][:4].hex()
+
+
 class App:
     """One replica. `announce` is called once, with the replica's name, as soon as devices can reach it."""
 
@@ -202,7 +207,9 @@ class App:
         if isinstance(way, Told):
             self._reply(live, message, entry, way if way is not entry.told else Told(way.message, "repeated"))
         elif way is not None:
-            task = asyncio.ensure_future(self._walk(live, message, entry, way))
+            rid = _shown_rid(message)
+            walk = self._walk(live, message, entry, way, rid)
+            task = asyncio.ensure_future(self._tracer.request(message.name.lower(), rid, live.device, walk))
             self._running.add(task)
             task.add_done_callback(self._walked)
 
@@ -211,13 +218,12 @@ class App:
         while self._unadmitted and len(self._running) < self._settings.limits.in_flight:
             self._unadmitted.pop(0)()
 
-    async def _walk(self, live: Live, message: messages.Message, entry: Entry, way: Way) -> None:
-        began_s, rid = time.monotonic(), message["rid"][:4].hex()
+    async def _walk(self, live: Live, message: messages.Message, entry: Entry, way: Way, rid: str) -> None:
+        began_s = time.monotonic()
         try:
-            with self._tracer.request(message.name.lower(), rid, live.device):
-                told = await self._fetch_along(way, rid)
-                live.exchange.finish(entry, told)
-                self._reply(live, message, entry, told, time.monotonic() - began_s)
+            told = await self._fetch_along(way, rid)
+            live.exchange.finish(entry, told)
+            self._reply(live, message, entry, told, time.monotonic() - began_s)
         except Exception as failure:
             logs.line("defect", logging.ERROR, failure, rid=rid, device=live.device, step=message.name.lower())
             told = translate.refused(message, Refused("internal", "defect"))
@@ -239,13 +245,15 @@ class App:
                 failure = refusal
 
     async def _fetch(self, wanted: Discover | Ask | Call, request_id: str) -> object:
-        upstream = "resource" if isinstance(wanted, Call) else "authorization_server"
-        with self._metrics.upstream(upstream), self._tracer.upstream(upstream):
-            if isinstance(wanted, Ask):
-                return await self._as_client.post(wanted, request_id)
-            if isinstance(wanted, Discover):
-                return await self._as_client.discovered(wanted.resource, self._https(wanted.resource), request_id)
-            return await self._relay.call(wanted, self._https(wanted.resource), request_id)
+        upstream, call = "authorization_server", None
+        if isinstance(wanted, Ask):
+            call = self._as_client.post(wanted, request_id)
+        elif isinstance(wanted, Discover):
+            call = self._as_client.discovered(wanted.resource, self._https(wanted.resource), request_id)
+        else:
+            upstream, call = "resource", self._relay.call(wanted, self._https(wanted.resource), request_id)
+        with self._metrics.upstream(upstream):
+            return await self._tracer.upstream(upstream, call)
 
     def _reply(self, live: Live, message: messages.Message, entry: Entry, told: Told, seconds: float | None = None) -> None:
         nonce = self._as_client.nonce
@@ -258,17 +266,19 @@ class App:
         except Refused as refusal:
             told = translate.refused(message, refusal)
             plaintext = exchange.sealable(told, int(time.time()), None)
-        outcome = CODES[told.message["error"]] if told.message.name == "ERROR" else told.message.name.lower()
-        challenge = None
+        reply, step, level, challenge = told.message, message.name.lower(), logging.INFO, None
+        outcome = reply.name.lower()
+        if reply.name == "ERROR":
+            outcome = CODES[reply["error"]]
+            level = logging.ERROR if outcome == "internal" else logging.WARNING if outcome == "try_later" else logging.INFO
         if message.name == "CHALLENGE":
             challenge = "answer" if message.get("answers") else "start" if message.get("auth_session") is None else "ask"
         self._tracer.answered(outcome, told.why)
-        self._metrics.answered(message.name.lower(), outcome, challenge, seconds, told.why == "repeated")
-        level = logging.ERROR if outcome == "internal" else logging.WARNING if outcome == "try_later" else logging.INFO
-        members = {"rid": message["rid"][:4].hex(), "device": live.device, "step": message.name.lower(), "outcome": outcome}
-        self._show(live, told.message)
+        self._metrics.answered(step, outcome, challenge, seconds, told.why == "repeated")
+        self._show(live, reply)
         ms = None if seconds is None else round(seconds * 1000)
-        logs.line("request", level, **members, code=told.why, status=told.message.get("status"), ms=ms)
+        members = {"rid": _shown_rid(message), "device": live.device, "step": step, "outcome": outcome, "code": told.why}
+        logs.line("request", level, **members, status=reply.get("status"), ms=ms)
         if not live.exchange.closed and not live.keyed.over(int(time.monotonic() - live.born_s)):
             frame, _ = live.keyed.seal(plaintext, entry.answers)
             self._broker.publish(down(live.device), bytes(frame), FRAME_EXPIRY_S)
@@ -276,9 +286,8 @@ class App:
     def _show(self, live: Live, message: messages.Message) -> None:
         # `shown` masks what messages.py calls secret; a canary in each of those fields is looked for by a test.
         if logs.debugging():
-            logs.line(
-                "message", logging.DEBUG, rid=message["rid"][:4].hex(), device=live.device, decoded=bridge_side.shown(message)
-            )
+            decoded = bridge_side.shown(message)
+            logs.line("message", logging.DEBUG, rid=_shown_rid(message), device=live.device, decoded=decoded)
 
     async def _housekeeping(self) -> None:
         seconds = 0

@@ -3,6 +3,7 @@
 Not for meaning: what an answer says is translate.py's. A DPoP proof is carried as it came.
 """
 
+import functools
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -27,6 +28,8 @@ CACHE_S = 3600
 SILENT_REQUESTS = 5
 PROBE_EVERY_S = 10
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+_CONFIGURED = ("scope", "resource")  # the same few texts again and again, and no secrets
+_quoted_once = functools.lru_cache(256)(quote_plus)
 NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")  # RFC 9449, section 8.1
 
 
@@ -44,7 +47,11 @@ def well_known(url: str, name: str) -> str:
 
 def encoded(form: dict[str, str]) -> bytes:
     """`form` as application/x-www-form-urlencoded. Names are ours and need nothing; most values need nothing either."""
-    return "&".join([f"{name}={text if _PLAIN(text) else quote_plus(text)}" for name, text in form.items()]).encode()
+    return "&".join([f"{name}={text if _PLAIN(text) else _quoted(name, text)}" for name, text in form.items()]).encode()
+
+
+def _quoted(name: str, text: str) -> str:
+    return _quoted_once(text) if name in _CONFIGURED else quote_plus(text)
 
 
 def origin(url: str) -> tuple[str | None, int]:
@@ -92,7 +99,7 @@ class AsClient:
 
     async def post(self, ask: Ask, request_id: str = "") -> Answer:
         """The AS's answer to a form. Raises Refused: nothing that an AS could mean."""
-        endpoints = (await self._discovered(request_id)).endpoints
+        endpoints = (self._cache.fresh("") or await self._discovered(request_id)).endpoints
         if ask.endpoint not in endpoints:
             raise Refused("invalid", "endpoint_absent")
         form = dict(ask.form)

@@ -18,18 +18,25 @@ class Cache(Generic[_T]):
         self._keep_s = keep_s
         self._found: dict[str, tuple[float, asyncio.Future[_T]]] = {}
 
+    def fresh(self, key: str) -> _T | None:
+        """What `get` would give at once; None where it would have to wait."""
+        fetching = self._usable(key)
+        return fetching.result() if fetching is not None and fetching.done() else None
+
     async def get(self, key: str, fetch: Callable[[], Awaitable[_T]]) -> _T:
         """What `fetch` gave for this key, at most `keep_s` ago. Raises what `fetch` raises."""
-        cached = self._found.get(key)
-        if (
-            cached is None
-            or self._clock() - cached[0] >= self._keep_s
-            or (cached[1].done() and cached[1].exception() is not None)
-        ):
+        fetching = self._usable(key)
+        if fetching is None:
             fetching = asyncio.ensure_future(fetch())
             fetching.add_done_callback(lambda done: done.cancelled() or done.exception())
-            cached = self._found[key] = (self._clock(), fetching)
-        return cached[1].result() if cached[1].done() else await asyncio.shield(cached[1])
+            self._found[key] = self._clock(), fetching
+        return fetching.result() if fetching.done() else await asyncio.shield(fetching)
+
+    def _usable(self, key: str) -> asyncio.Future[_T] | None:
+        cached = self._found.get(key)
+        if cached is None or self._clock() - cached[0] >= self._keep_s:
+            return None
+        return None if cached[1].done() and cached[1].exception() is not None else cached[1]
 
     def forget(self, key: str) -> None:
         """The next `get` fetches."""

@@ -86,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _serve(configured: settings.Settings) -> int:
     app = App(configured, life.ready)
+    life.collect_seldom()
     try:
         _run_loop(app.run())
     except KeyboardInterrupt:

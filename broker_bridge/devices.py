@@ -17,7 +17,7 @@ from broker_bridge.limits import Allowances
 from broker_bridge.registry import Lookup, RegistryError
 from broker_bridge.settings import Limits
 from latchpin.wire import bridge_side, cbor, edhoc, session
-from latchpin.wire.bridge_side import is_request
+from latchpin.wire.bridge_side import HELLO, UP, is_request
 from latchpin.wire.errors import PeerError
 from latchpin.wire.messages import Message
 
@@ -118,9 +118,9 @@ class Devices:
         """What a frame leads to: (device, payload) to publish on its `down`, an Opened request, or nothing."""
         self.counts["frames"] += 1
         parsed = parse(topic)
-        if parsed is None or parsed[1] not in (bridge_side.HELLO, bridge_side.UP) or parsed[2] not in (None, self._replica):
+        if parsed is None or parsed[1] not in (HELLO, UP) or parsed[2] not in (None, self._replica):
             return self._drop("foreign_topic")
-        device = parsed[0]
+        device, kind, _ = parsed
         known = self._registry.get(device)
         speaker = self._speakers.get(device) or self._strangers
         if known is not None and speaker is self._strangers:
@@ -128,16 +128,16 @@ class Devices:
         if not self._frames.take(speaker.name):
             return self._drop("flood")
         try:
-            frame = sealing.parse(payload) if parsed[1] == bridge_side.UP else None
+            frame = sealing.parse(payload) if kind == UP else None
             if frame is not None:
                 return self._sealed(device, frame, speaker, now_s)
             decoded: Any = cbor.decode(payload)
-            if parsed[1] == bridge_side.UP and isinstance(decoded, list) and len(decoded) == 3:
+            if kind == UP and isinstance(decoded, list) and len(decoded) == 3:
                 return self._sealed(device, session.parse(decoded), speaker, now_s)
             number, parts = edhoc.unpack_step(decoded)
         except PeerError:
             return self._drop("malformed")
-        if (number, parsed[1]) not in ((1, bridge_side.HELLO), (3, bridge_side.UP)):
+        if (number, kind) not in ((1, HELLO), (3, UP)):
             return self._drop("out_of_turn")
         if number == 3:
             return self._message_3(device, parts[0], speaker, now_s)

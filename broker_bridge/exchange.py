@@ -120,7 +120,7 @@ class Exchange:
                 return Entry(digest, answers, now_s), translate.refused(message, Refused("invalid", "rid_used"))
             return entry, entry.told
         entry = Entry(digest, answers, now_s)
-        if sum(other.told is None for other in self._entries.values()) >= MOST_RUNNING:
+        if len([True for other in self._entries.values() if other.told is None]) >= MOST_RUNNING:
             return entry, translate.refused(message, Refused("try_later", "busy", 1))
         while len(self._entries) >= KEPT_REPLIES:
             del self._entries[next(rid for rid, other in self._entries.items() if other.told is not None)]

@@ -218,10 +218,11 @@ def json_object(fetched: Fetched) -> dict[str, Any]:
     if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
         raise Refused("internal", "content_type")
     try:
-        value = _decode(fetched.body.decode("utf-8"))
+        text = fetched.body.decode("utf-8").strip(" \t\n\r")
+        value, end = _decode(text)
     except (ValueError, RecursionError):
         raise Refused("internal", "json") from None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or end != len(text):
         raise Refused("internal", "json")
     return value
 
@@ -237,7 +238,7 @@ def _no_constant(_: str) -> None:
     raise ValueError
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant).decode
+_decode = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant).raw_decode
 
 
 def retry_after_s(fetched: Fetched) -> int | None:

@@ -5,6 +5,7 @@ Not for what it serves, nor for what it does when it ends.
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Callable
 
@@ -16,6 +17,14 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def collect_seldom() -> None:
+    """For a service that has been set up: what its start made is not looked through again, nor what lives on its way every 700
+    objects. Requests leave next to no garbage that refers to itself."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def told_to_stop() -> tuple[asyncio.Event, asyncio.Event]:

@@ -5,7 +5,7 @@ Not for meaning (translate.py) and not strict about strangers: members that nobo
 
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 # VSCHAR (RFC 6749, appendix A), and the characters of an error code (section 5.2).
 Opaque = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]+$", max_length=4096)]
@@ -85,6 +85,9 @@ class Input(Words):
     check: str | None = None
     label: str | None = None
     choices: Annotated[list[str], Field(min_length=1, max_length=8)] | None = None
+
+
+INPUTS = TypeAdapter(list[Input])
 
 
 class Answer(NamedTuple):

@@ -3,6 +3,7 @@
 Not the table of words: that stands in translate.py, and a profile only fills its open places.
 """
 
+import functools
 import re
 import tomllib
 from importlib import resources
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from broker_bridge.configuration import ConfigurationError, line_numbers, lines
 from broker_bridge.oauth_api import Input
+from broker_bridge.tables import Inputs
 from latchpin.wire import bridge_side
 from latchpin.wire.bridge_side import INPUT_KINDS, NUMBERS
 
@@ -82,6 +84,8 @@ class Ask(Part):
 
 
 class Profile(Part):
+    """`inputs_by_text`: kept by translate.py."""
+
     omit: list[Literal["resource"]] = []
     challenge: Challenge = Challenge()
     answers: dict[Parameter, Annotated[str, AfterValidator(_regular)]] = {}
@@ -89,6 +93,10 @@ class Profile(Part):
     reasons: dict[str, str] = {}
     errors: dict[str, str] = {}
     asks: list[Ask] = []
+
+    @functools.cached_property
+    def inputs_by_text(self) -> dict[str, Inputs]:
+        return {}
 
     @model_validator(mode="after")
     def _closed(self) -> "Profile":

@@ -3,6 +3,8 @@
 Not another contract: what does not have that layout goes to latchpin.wire, and tests want the same bytes of both.
 """
 
+from typing import Any
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 
@@ -11,6 +13,7 @@ from latchpin.wire.errors import PeerError
 from latchpin.wire.session import BUCKETS, Frame, Session
 
 _TAG = 16
+_LENGTH = [bytes((0x40 + size,)) for size in range(24)]  # the head of so many bytes
 # 83 40 A3 04 41 kid 06 41|42 PIV 0A 48 SID 58|59 length ciphertext (wire/README.md, section 5).
 _START = b"\x83\x40\xa3\x04\x41"
 # Of the ciphertext, by the length of the PIV.
@@ -38,6 +41,16 @@ def parse(payload: bytes) -> Frame | None:
 class QuickSession(Session):
     """Session, for a bridge."""
 
+    def __init__(self, *keys_and_names: Any) -> None:
+        super().__init__(*keys_and_names)
+        # What in nonces and additional data is always the same.
+        self._nonce_of_ours, self._nonce_of_theirs = (
+            int.from_bytes(session._nonce(self._iv, sender, b""), "big") for sender in (self._sender, self._recipient)
+        )
+        device = self._device.encode()
+        start = b"\x83\x6alatchpin/1" + bytes((0x60 + len(device),)) + device
+        self._up, self._down = _byte_string(start + b"\x62up"), _byte_string(start + b"\x64down")
+
     def seal(self, plaintext: bytes, request: tuple[bytes, bytes] | None = None) -> tuple[bytearray, tuple[bytes, bytes]]:
         if request is None or self.over():
             return super().seal(plaintext, request)  # which says what is wrong
@@ -49,12 +62,11 @@ class QuickSession(Session):
         else:
             return super().seal(plaintext, request)
         self._sent += 1
-        sender = self._sender
+        sender, nonce = self._sender, (self._nonce_of_ours ^ number).to_bytes(13, "big")
         padded = plaintext + b"\x80" + bytes(room - size)
-        nonce, aad = session._nonce(self._iv, sender, piv), self._aad(request, False)
-        sealed = AESCCM(self._sender_key, _TAG).encrypt(nonce, padded, aad)
+        sealed = AESCCM(self._sender_key, _TAG).encrypt(nonce, padded, _aad(*request, self._down))
         head = bytes((0x58, room)) if room < 256 else bytes((0x59, room >> 8, room & 255))
-        names = (_START, sender, b"\x06", bytes((0x40 + len(piv),)), piv, b"\x0a\x48", self.sid)
+        names = (_START, sender, b"\x06", _LENGTH[len(piv)], piv, b"\x0a\x48", self.sid)
         return bytearray().join((*names, head, sealed)), (sender, piv)
 
     def open(self, frame: Frame, requests: object = ()) -> tuple[bytes, tuple[bytes, bytes]]:
@@ -62,9 +74,9 @@ class QuickSession(Session):
         number, own = int.from_bytes(frame.piv, "big"), (frame.kid, frame.piv)
         if frame.kid != self._recipient or frame.sid != self.sid or number <= self._highest:
             raise PeerError
-        nonce = session._nonce(self._iv, frame.kid, frame.piv)
+        nonce = (self._nonce_of_theirs ^ number).to_bytes(13, "big")
         try:
-            plaintext = AESCCM(self._recipient_key, _TAG).decrypt(nonce, frame.ciphertext, self._aad(own, True))
+            plaintext = AESCCM(self._recipient_key, _TAG).decrypt(nonce, frame.ciphertext, _aad(*own, self._up))
         except InvalidTag:
             self._failed += 1
             self._check()
@@ -75,14 +87,12 @@ class QuickSession(Session):
             raise PeerError
         return plaintext[:-1], own
 
-    def _aad(self, request: tuple[bytes, bytes], up: bool) -> bytes:
-        kid, piv = request
-        device = self._device.encode()
-        options = b"\x83\x6alatchpin/1" + bytes((0x60 + len(device),)) + device + (b"\x62up" if up else b"\x64down")
-        external = b"\x85\x01\x81\x18\x1e\x41" + kid + bytes((0x40 + len(piv),)) + piv + _byte_string(options)
-        return b"\x83\x68Encrypt0\x40" + _byte_string(external)
+
+def _aad(kid: bytes, piv: bytes, options: bytes) -> bytes:
+    external = b"\x85\x01\x81\x18\x1e\x41" + kid + _LENGTH[len(piv)] + piv + options
+    return b"\x83\x68Encrypt0\x40" + _byte_string(external)
 
 
 def _byte_string(data: bytes) -> bytes:
     # RFC 8949, section 3, for less than 256 bytes.
-    return (bytes((0x40 + len(data),)) if len(data) < 24 else bytes((0x58, len(data)))) + data
+    return (_LENGTH[len(data)] if len(data) < 24 else bytes((0x58, len(data)))) + data

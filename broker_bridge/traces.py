@@ -3,10 +3,9 @@
 Not for contents: a span has the members of a log line, of the same closed lists. Without an endpoint nothing is imported.
 """
 
-import contextlib
 import threading
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
 
 from broker_bridge.configuration import ConfigurationError
 from broker_bridge.refusals import Refused
@@ -15,16 +14,18 @@ from latchpin import __version__
 
 EXPORT_S = 2
 
+_T = TypeVar("_T")
+
 
 class Tracer(Protocol):
     """What app.py tells."""
 
-    def request(self, step: str, request_id: str, device: str) -> contextlib.AbstractContextManager[object]:
-        """A span around a request that is walked."""
+    def request(self, step: str, request_id: str, device: str, walk: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
+        """`walk` with a span around it: that of a request."""
         ...
 
-    def upstream(self, name: str) -> contextlib.AbstractContextManager[object]:
-        """A span around an HTTPS call, beneath the one of its request."""
+    def upstream(self, name: str, call: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
+        """`call` with a span around it: that of an HTTPS call, beneath the one of its request."""
         ...
 
     def answered(self, outcome: str, code: str | None) -> None:
@@ -39,11 +40,11 @@ class Tracer(Protocol):
 class Silence:
     """No endpoint, no spans."""
 
-    def request(self, step: str, request_id: str, device: str) -> contextlib.AbstractContextManager[object]:
-        return contextlib.nullcontext()
+    def request(self, step: str, request_id: str, device: str, walk: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
+        return walk
 
-    def upstream(self, name: str) -> contextlib.AbstractContextManager[object]:
-        return contextlib.nullcontext()
+    def upstream(self, name: str, call: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
+        return call
 
     def answered(self, outcome: str, code: str | None) -> None:
         return None
@@ -81,16 +82,14 @@ class OpenTelemetry:
         self._tracer = self._provider.get_tracer("latchpin", __version__)
         self._trace = trace
 
-    @contextlib.contextmanager
-    def request(self, step: str, request_id: str, device: str) -> Iterator[None]:
+    async def request(self, step: str, request_id: str, device: str, walk: Coroutine[Any, Any, _T]) -> _T:
         with self._span(step, self._trace.SpanKind.SERVER, {"latchpin.request_id": request_id, "latchpin.device": device}):
-            yield
+            return await walk
 
-    @contextlib.contextmanager
-    def upstream(self, name: str) -> Iterator[None]:
+    async def upstream(self, name: str, call: Coroutine[Any, Any, _T]) -> _T:
         with self._span(name, self._trace.SpanKind.CLIENT, {}) as span:
             try:
-                yield
+                return await call
             except Refused as refusal:
                 span.set_attribute("latchpin.code", refusal.why)
                 span.set_status(self._trace.StatusCode.ERROR)

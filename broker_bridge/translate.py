@@ -14,6 +14,7 @@ from broker_bridge.oauth_api import Answer, AuthorizationServerMetadata
 from broker_bridge.profile import Profile
 from broker_bridge.refusals import Refused
 from broker_bridge.settings import Resource
+from broker_bridge.tables import Inputs
 from latchpin.wire import bridge_side
 from latchpin.wire.bridge_side import CHECKS, INPUT_KINDS, NUMBERS
 from latchpin.wire.messages import Message
@@ -21,9 +22,13 @@ from latchpin.wire.messages import Message
 _Words = TypeVar("_Words", bound=oauth_api.Words)
 
 _limit = functools.cache(bridge_side.limit)
+# Within these nothing needs to be counted byte by byte: a character has 4 at most (RFC 3629).
+_short = functools.cache(lambda field: bridge_side.limit(field) // 4)
 
 ASK = "ask"
 MOST_LABEL = 40
+MOST_KNOWN, MOST_TEXT = 256, 2048
+_CHECK_NUMBERS = {None: None, **{check: number for number, check in enumerate(CHECKS)}}
 RETRY_S = 10
 DEFAULT_TTL_S = 300  # where a token answer has no expires_in (RFC 6749, section 5.1: RECOMMENDED)
 
@@ -101,7 +106,7 @@ class Told(NamedTuple):
 
 def checked(message: Message, name: str) -> str | None:
     """The text of a field, of the form that its RFC gives it, or None where it is absent. Raises Refused."""
-    text = message.get(name)
+    text = message.fields.get(name)
     if text is not None and not _SHAPES[name].fullmatch(text):
         raise Refused("invalid", f"form_of_{name}")
     return text
@@ -109,9 +114,10 @@ def checked(message: Message, name: str) -> str | None:
 
 def resource_of(message: Message, resources: list[Resource]) -> Resource:
     """The resource that the device names by its index. Raises Refused."""
-    if message["resource"] >= len(resources):
+    number = message["resource"]
+    if number >= len(resources):
         raise Refused("invalid", "resource_index")
-    return resources[message["resource"]]
+    return resources[number]
 
 
 def to_ask(message: Message, device: str, client_id: str, resources: list[Resource], profile: Profile) -> Ask:
@@ -147,25 +153,24 @@ def _begun(message: Message, profile: Profile) -> str | None:
 
 def _challenge(message: Message, client_id: str, resources: list[Resource], profile: Profile) -> dict[str, str]:
     said = {"client_id": client_id, **_scope_and_resource(message, resources)}
-    form = dict(profile.challenge.every)
+    spoken, answers = profile.challenge, message.fields.get("answers") or {}
     auth_session, challenge = checked(message, "auth_session"), _begun(message, profile)
     if auth_session is None or challenge is not None:
         challenge = challenge or checked(message, "code_challenge")
-        form = {**_step_up(message), **form}
-        if any(item.name not in (message.get("answers") or {}) for item in profile.challenge.begin):
+        if spoken.begin and not answers.keys() >= {item.name for item in spoken.begin}:
             raise Refused("invalid", "answer_missing")
         if challenge is None:
             raise Refused("invalid", "no_code_challenge")
-        form.update(profile.challenge.first, **said, code_challenge=challenge, code_challenge_method="S256")
+        own = {"code_challenge": challenge, "code_challenge_method": "S256"}
+        form = {**_step_up(message), **spoken.every, **spoken.first, **said, **own}
     else:
-        form.update({name: said[name] for name in profile.challenge.repeat}, auth_session=auth_session)
+        form = {**spoken.every, **{name: said[name] for name in spoken.repeat}, "auth_session": auth_session}
         if message.get("code_challenge") is not None:
             # The session began at the token endpoint (FiPA-04, section 6.2), or is asked for more than it gave (section 7).
-            form = {**_step_up(message), **form, "code_challenge": checked(message, "code_challenge") or ""}
-            form["code_challenge_method"] = "S256"
-            if message.get("more_scope"):
-                form["scope"] = said["scope"]
-    for name, text in (message.get("answers") or {}).items():
+            own = {"code_challenge": checked(message, "code_challenge") or "", "code_challenge_method": "S256"}
+            wider = {"scope": said["scope"]} if message.get("more_scope") else {}
+            form = {**_step_up(message), **form, **wider, **own}
+    for name, text in answers.items():
         shape = profile.answers.get(name)
         if shape is None:
             raise Refused("invalid", "answer_name")
@@ -204,16 +209,18 @@ _FORMS = {"CHALLENGE": _challenge, "TOKEN": _token, "DEVICE_CODE": _device_code,
 
 
 def _scope_and_resource(message: Message, resources: list[Resource]) -> dict[str, str]:
-    resource = resource_of(message, resources)
-    if message["scope"] >= len(resource.scopes):
+    resource, number = resource_of(message, resources), message["scope"]
+    if number >= len(resource.scopes):
         raise Refused("invalid", "scope_index")
+    scopes = resource.scopes[number]
+    more = message.get("more_scope")
+    return {"scope": _wider(scopes, more, resource) if more else scopes, "resource": resource.uri}
+
+
+def _wider(scopes: str, more: str, resource: Resource) -> str:
     # A resource server's challenge (RFC 6750, section 3.1) adds to what was asked before, as far as this list goes.
-    known = {scope for scopes in resource.scopes for scope in scopes.split()}
-    scopes = resource.scopes[message["scope"]].split()
-    scopes += [
-        scope for scope in dict.fromkeys((message.get("more_scope") or "").split()) if scope in known and scope not in scopes
-    ]
-    return {"scope": " ".join(scopes), "resource": resource.uri}
+    known = {scope for listed in resource.scopes for scope in listed.split()}
+    return " ".join(dict.fromkeys([*scopes.split(), *(scope for scope in more.split() if scope in known)]))
 
 
 def _step_up(message: Message) -> dict[str, str]:
@@ -247,17 +254,18 @@ def to_told(message: Message, answer: Answer, profile: Profile) -> Told:
         return _error(message, "try_later", f"as_{answer.status}", retry_after_s=answer.retry_after_s or RETRY_S)
     if answer.status not in (400, 401, 403):
         raise Refused("internal", f"as_{answer.status}")
-    refusal = _words(oauth_api.Refusal, answer)
-    code = profile.errors.get(refusal.error) if message.name == "CHALLENGE" else None
-    if message.name in ONLY["insufficient_authorization"] and any(ask.error == refusal.error for ask in profile.asks):
+    refusal, op = _words(oauth_api.Refusal, answer), message.name
+    error = refusal.error
+    code = profile.errors.get(error) if op == "CHALLENGE" else None
+    if op in ONLY["insufficient_authorization"] and error in [ask.error for ask in profile.asks]:
         code = ASK
-    if code is None and message.name in ONLY.get(refusal.error, (message.name,)):
-        code = ERRORS.get(refusal.error)
+    if code is None and (error not in ONLY or op in ONLY[error]):
+        code = ERRORS.get(error)
     if code is None:
         raise Refused("internal", "as_error_unknown")
     if code == ASK:
         return _asked(message, answer, refusal, profile)
-    why = refusal.error if refusal.error in ERRORS else "as_error_of_profile"
+    why = error if error in ERRORS else "as_error_of_profile"
     return _refusal(message, code, why, answer, refusal, profile)
 
 
@@ -334,33 +342,40 @@ def _asked(message: Message, answer: Answer, refusal: oauth_api.Refusal, profile
 
 def _inputs(error: str, content: dict[str, Any], profile: Profile) -> list[dict[str, Any]]:
     listed = content.get(profile.members.inputs) if profile.members.inputs else None
-    if listed is not None:
-        if not isinstance(listed, list) or len(listed) > _limit("inputs"):
-            raise Refused("internal", "as_inputs")
-        try:
-            wanted = [oauth_api.Input.model_validate(item) for item in listed]
-        except ValidationError:
-            raise Refused("internal", "as_inputs") from None
-    else:
+    if listed is None:
         wanted = [item for ask in profile.asks if ask.wanted(error, content) for item in ask.inputs]
         if not wanted:
             raise Refused("internal", "as_asks_nothing_known")
-    return [_input(item, profile) for item in wanted]
+        return [_input(item, profile) for item in wanted]
+    # An AS lists the same few again and again. Their text, unlike ==, tells 1 from true.
+    text = repr(listed)
+    known = profile.inputs_by_text.get(text)
+    if known is None:
+        if not isinstance(listed, list) or len(listed) > _limit("inputs"):
+            raise Refused("internal", "as_inputs")
+        try:
+            wanted = oauth_api.INPUTS.validate_python(listed)
+        except ValidationError:
+            raise Refused("internal", "as_inputs") from None
+        known = Inputs([_input(item, profile) for item in wanted])
+        if len(profile.inputs_by_text) < MOST_KNOWN and len(text) <= MOST_TEXT:
+            profile.inputs_by_text[text] = known
+    return known
 
 
 def _input(item: oauth_api.Input, profile: Profile) -> dict[str, Any]:
     if item.name not in profile.answers:
         raise Refused("internal", "as_input_name_unknown")
-    if item.kind not in INPUT_KINDS or item.check not in (None, *CHECKS):
+    if item.kind not in INPUT_KINDS or item.check not in _CHECK_NUMBERS:
         raise Refused("internal", "as_input_kind_unknown")
     fields = {
         "name": item.name,
         "kind": INPUT_KINDS.index(item.kind),
         "min": item.min,
         "max": item.max,
-        "check": None if item.check is None else CHECKS.index(item.check),
-        "label": _cut(item.label, 40),
-        "choices": None if item.choices is None else [_cut(choice, bridge_side.MAX_CHOICE) or "?" for choice in item.choices],
+        "check": _CHECK_NUMBERS[item.check],
+        "label": _cut(item.label, MOST_LABEL),
+        "choices": item.choices and [_cut(choice, bridge_side.MAX_CHOICE) or "?" for choice in item.choices],
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -383,11 +398,13 @@ def _error(message: Message, code: str, why: str, **fields: Any) -> Told:
 
 
 def _reply(name: str, message: Message, fields: dict[str, Any]) -> Message:
-    kept = {field: value for field, value in fields.items() if value is not None}
-    for field, value in kept.items():
-        if isinstance(value, str) and len(value.encode()) > _limit(field):
-            raise Refused("internal", f"as_too_long_{field}")
-    return Message(name, {"rid": message["rid"], **kept})
+    kept = {"rid": message.fields["rid"]}
+    for field, value in fields.items():
+        if value is not None:
+            if type(value) is str and len(value) > _short(field) and len(value.encode()) > _limit(field):
+                raise Refused("internal", f"as_too_long_{field}")
+            kept[field] = value
+    return Message(name, kept)
 
 
 def _words(model: type[_Words], answer: Answer) -> _Words:
@@ -411,4 +428,6 @@ def _cut(text: str | None, most_bytes: int) -> str | None:
     if not text.isprintable():
         text = "".join(character if character.isprintable() else " " for character in text)
     shown = text.strip()
-    return shown.encode()[:most_bytes].decode(errors="ignore") or None
+    if len(shown) * 4 > most_bytes:
+        shown = shown.encode()[:most_bytes].decode(errors="ignore")
+    return shown or None

@@ -45,5 +45,6 @@ if __name__ == "__main__":
     logs.start("info")
     bridge = Unopened(configured.model_copy(update=changes), life.ready)
     bridge._broker.unsubscribe(bridge_side.SHARED_HELLO)
+    life.collect_seldom()
     with asyncio.Runner(loop_factory=life.loop_factory()) as runner:
         runner.run(bridge.run())

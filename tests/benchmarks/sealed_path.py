@@ -4,6 +4,8 @@ Not a limit of the product: broker, bridge, AS and all devices share this machin
 """
 
 import asyncio
+import gc
+import random
 import statistics
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from tests.benchmarks.load import LoadDevice, Post, post_to
 from tests.benchmarks.place import HERE, PASSWORD, Place, broker_here, on_core
 
 DEVICES = 32
+PAIRS, BLOCK_S, RESAMPLED, ADDED_P99_MS = 24, 0.75, 200, 10
 ECHO, WIRE, PASS, NAIVE = "echo-1", "wire-1", "pass-1", "naive-1"
 CHALLENGE = {
     "resource": 0,
@@ -145,7 +148,7 @@ async def _measure(folder: Path, broker: str, rounds: int, seconds: float) -> di
                 found[name].append(await load(place, seconds))
         figures = _show(broker, found, rounds, seconds)
         tenth = statistics.median(measured.per_s for measured in found[FULL]) / 10
-        figures["added_ms"] = await _latency(place, tenth, rounds, 1 if seconds < 1 else 3)
+        figures["added_ms"] = await _latency(place, tenth, 2 if rounds == 1 else PAIRS)
     return figures
 
 
@@ -197,8 +200,8 @@ def _cpu(letter: str, found: dict[str, list[Measured]]) -> str:
     return report.spread([one / max(1, other) for one, other in zip(bridge(names[0]), bridge(names[1]), strict=True)], 2)
 
 
-async def _latency(place: Place, per_s: float, rounds: int, seconds: float) -> dict[str, Any]:
-    """p50 and p99 at so many requests a second, with the bridge and without any."""
+async def _latency(place: Place, per_s: float, pairs: int) -> dict[str, Any]:
+    """p50 and p99 at so many requests a second, with the bridge and without any, in pairs of short blocks."""
     with on_core(place.cores[1]):
         wire = await place.link("bridge-wire", PASSWORD, [bridge_side.replica_filter(WIRE)])
         posts = {
@@ -212,23 +215,48 @@ async def _latency(place: Place, per_s: float, rounds: int, seconds: float) -> d
             posts[name].again()
 
         wire.heard = carry
-        took: dict[str, list[list[float]]] = {"bridge": [], "wire": []}
-        for _ in range(rounds):
-            for way in took:
-                took[way].append(await _at_rate(place.devices, way == "bridge", per_s, seconds))
+        taken: list[Pair] = []
+        for number in range(pairs):
+            took = {}
+            for by_bridge in (True, False) if number % 2 else (False, True):
+                took[by_bridge] = await _at_rate(place.devices, by_bridge, per_s, BLOCK_S)
+            taken.append((took[True], took[False]))
+    # Without against without: what two halves of the same thing differ by is what this machine cannot tell.
+    halves = [(one[1], other[1]) for one, other in zip(taken[::2], taken[1::2], strict=False)]
     rows, figures = [], {}
     for percent in (50, 99):
-        ways = {way: [_percentile(times, percent) for times in took[way]] for way in took}
-        added = [one - other for one, other in zip(ways["bridge"], ways["wire"], strict=True)]
-        rows.append([f"p{percent}", *(report.spread(ways[way], 1) for way in ways), report.spread(added, 1)])
-        figures[f"p{percent}"] = report.figure(added)
+        ways = [_percentile([took for pair in taken for took in pair[way]], percent) for way in (0, 1)]
+        added, told_apart = _added(taken, percent), _added(halves, percent)
+        shown = [f"{middle:.1f} ({least:.1f}..{most:.1f})" for middle, least, most in (added, told_apart)]
+        rows.append([f"p{percent}", *(f"{way:.1f}" for way in ways), *shown, ADDED_P99_MS if percent == 99 else "-"])
+        figures[f"p{percent}"] = dict(zip(("added", "least", "most"), (round(figure, 2) for figure in added), strict=True))
+    samples = sum(len(pair[0]) for pair in taken)
     report.table(
-        f"(d) Latency at a tenth of that load, {per_s:.0f} a second, evenly; ms, median of {rounds} rounds of {seconds:g} s",
-        ["", "with the bridge", "without", "added"],
+        f"(d) Latency at a tenth of that load, {per_s:.0f} a second, evenly; ms, {samples} requests each way in {pairs} blocks",
+        ["", "with the bridge", "without", "added", "without against itself", "below"],
         rows,
-        ["without: the same broker, devices and AS, with a bare relay in the devices' process in the bridge's place"],
+        [
+            "without: the same broker, devices and AS, with a bare relay in the devices' process in the bridge's place",
+            f"in brackets: nine in ten of {RESAMPLED} drawings of the pairs with replacement; what the last difference has of it "
+            "is noise of this machine",
+        ],
     )
     return figures
+
+
+Pair = tuple[list[float], list[float]]
+
+
+def _added(pairs: list[Pair], percent: int) -> tuple[float, float, float]:
+    """(what the first of each pair has more than the second, and between what nine in ten drawings of the pairs find it)"""
+
+    def difference(some: list[Pair]) -> float:
+        one, other = (_percentile([took for pair in some for took in pair[way]], percent) for way in (0, 1))
+        return one - other
+
+    chance = random.Random(1)
+    found = sorted(difference(chance.choices(pairs, k=len(pairs))) for _ in range(RESAMPLED))
+    return difference(pairs), _percentile(found, 5), _percentile(found, 95)
 
 
 async def _at_rate(devices: list[LoadDevice], by_bridge: bool, per_s: float, seconds: float) -> list[float]:
@@ -238,6 +266,8 @@ async def _at_rate(devices: list[LoadDevice], by_bridge: bool, per_s: float, sec
     idle = list(devices)
     for device in devices:
         device.seal(all_of_them // len(devices) + 8, "CHALLENGE", CHALLENGE)
+    gc.collect()
+    gc.disable()  # pauses of the devices' process are nobody's latency
     began = loop.time()
     finished = asyncio.Event()
 
@@ -262,7 +292,10 @@ async def _at_rate(devices: list[LoadDevice], by_bridge: bool, per_s: float, sec
             finished.set()
 
     say()
-    await asyncio.wait_for(finished.wait(), seconds + 60)
+    try:
+        await asyncio.wait_for(finished.wait(), seconds + 60)
+    finally:
+        gc.enable()
     return took
 
 

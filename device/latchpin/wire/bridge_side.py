@@ -18,6 +18,8 @@ MAX_CHOICE = 40
 # By their numbers in a REPORT.
 EVENTS = ("started", "unpaired", "factory_reset")
 
+REQUESTS = [row.split(" ")[1] for row in messages.MESSAGES.strip().splitlines() if int(row.split(" ")[0]) < 16]
+
 HELLO, UP, DOWN, STATE = "hello", "up", "down", "state"
 
 # What a bridge replica subscribes to; every replica shares the first and owns the second.
@@ -61,7 +63,7 @@ def limit(field: str) -> int:
 
 
 def is_request(message: messages.Message) -> bool:
-    return messages.number(messages.MESSAGES, message.name) < 16
+    return message.name in REQUESTS
 
 
 def is_secret(field: str) -> bool:
