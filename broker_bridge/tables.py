@@ -11,7 +11,6 @@ from latchpin.wire import cbor, messages
 from latchpin.wire.errors import ContractError, PeerError
 from latchpin.wire.messages import Message
 
-
 _decode = cbor._decode
 
 

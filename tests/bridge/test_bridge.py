@@ -475,6 +475,7 @@ def test_sigterm_lets_a_request_end_and_sends_the_device_elsewhere_when_it_asks_
         device.say_up(frame)
         until(lambda: bool(begun), 30)
         bridge.process.send_signal(signal.SIGTERM)
+        bridge.line(event="stopping")
         told.set()
         assert device.open(device.hear(), request)["auth_session"] == "in time"
         device.say_up(device.seal(message("DISCOVER", resource=0))[0])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from broker_bridge import profile, translate
+from broker_bridge import profile, tables, translate
 from broker_bridge.configuration import ConfigurationError
 from broker_bridge.oauth_api import Answer, AuthorizationServerMetadata
 from broker_bridge.refusals import Refused
@@ -358,6 +358,18 @@ def test_with_nothing_to_type_the_prompt_lapses_when_the_device_is_to_look_again
     assert (reply["inputs"], reply["ttl_s"]) == ([], 5)
     assert reply["message"] == "Approve WDJB-MJHT at https://as.example"
     assert told("CHALLENGE", 403, prompt(inputs=[]).body).message["ttl_s"] == translate.RETRY_S
+
+
+def test_inputs_that_were_read_before_vouch_for_no_others():
+    one, same = (told("CHALLENGE", 403, prompt(inputs=[{**PIN_INPUT, "min": 1}]).body).message for _ in range(2))
+    assert one["inputs"] == same["inputs"]
+    assert messages.pack(with_now(one)) == tables.pack(with_now(one)) == tables.pack(with_now(same))
+    for alike in (True, 1.0):
+        assert refusal("CHALLENGE", 403, prompt(inputs=[{**PIN_INPUT, "min": alike}]).body).why == "as_inputs"
+
+
+def with_now(reply: Message) -> Message:
+    return Message(reply.name, {**reply.fields, "now": 1})
 
 
 def test_several_inputs_are_shown_by_their_labels():
