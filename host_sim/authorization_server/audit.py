@@ -24,6 +24,7 @@ ACTIONS = {
     "renamed": "Renamed",
     "revoked": "Access revoked:",
     "unpaired": "Unpaired",
+    "given_up": "Unpaired at the device itself:",
     "transfer_offered": "Offered to another account:",
     "transfer_withdrawn": "Offer withdrawn:",
     "transfer_declined": "Offer declined:",

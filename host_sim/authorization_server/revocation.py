@@ -13,6 +13,7 @@ from authlib.oauth2.rfc7009 import RevocationEndpoint
 from starlette.responses import Response
 
 from broker_bridge import logs
+from host_sim.authorization_server.audit import audit
 from host_sim.authorization_server.clients import METHODS, Client
 from host_sim.authorization_server.forms import Posted
 from host_sim.authorization_server.introspection import family_of
@@ -55,6 +56,9 @@ class _Endpoint(RevocationEndpoint):
 
     def revoke_token(self, token: _Owned, request: CoreRequest) -> None:
         request.transaction.revoke_family(token.family.id, request.now_s)
+        if token.family.device is not None:
+            # Its owner reads that it was unpaired by its keys, and not here; whose it is does not change by that.
+            audit(request.transaction, None, "given_up", token.family.device, request.now_s)
         logs.line("revoked", request=request.posted.request_id, client=token.family.client_id, family=token.family.id)
 
     def _family(self, request: CoreRequest, text: str) -> Family | None:

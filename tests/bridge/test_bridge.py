@@ -527,10 +527,13 @@ def test_no_secret_is_in_the_log_at_debug_whatever_field_it_is_in(town: Town, de
         Said(200, {"device_code": canary(), "user_code": "WDJBMJHT", "verification_uri": "https://x.example", "expires_in": 9}),
     )
     device.ask("DEVICE_CODE", resource=0, scope=0)
-    server.says("/mcp", Said(200, {"result": canary()}), Said(401, {"error": canary()}, {"X": canary()}))
+    session = {"Mcp-Session-Id": canary()}
+    server.says("/mcp", Said(200, {"result": canary()}, session), Said(401, {"error": canary()}, {"X": canary()}))
     fields = {**CALL, "access_token": canary(), "dpop": canary("a.b.CANARY{}")}
     for _ in range(2):
         device.ask("CALL", **fields, body=canary().encode(), block=0)
+    device.ask("CALL", **fields, body=b"", block=0, protocol_version="2025-11-25", mcp_session=canary())
+    device.ask("CALL", **fields, body=b"", block=0, protocol_version="1", mcp_session=canary())
     reply = device.ask("CALL", **{**fields, "access_token": canary("CANARY {}"), "method": "bad method"}, body=b"", block=0)
     assert error(reply) == "invalid"
     log = "".join(town.bridge.text)

@@ -26,7 +26,7 @@ not_first_party|Not admitted|client not on the server's list@#
 unknown_device|Not known|enrol it at the server@#
 invalid|Refused|a wrong request: see the bridge's log@#
 internal|Failed|bridge or server: see the bridge's log@#
-invalid_grant|Revoked|access taken away: pairing again@
+invalid_grant|Revoked|access taken away, or handed on: pairing again@
 step_up|More is asked|by the MCP server: asking for it@
 unpaired|Unpaired|free for its next owner; the server hears of it
 sure|Unpair?|# frees this device, another key keeps it
