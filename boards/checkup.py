@@ -100,9 +100,13 @@ async def converse(link, identity, options):
     _, reply = await tell(step, talk.ask("DISCOVER", {"resource": options["resource"]}, runtime.ticks_ms()))
     if reply is None or reply.name != "OFFER":
         raise Failed(step, "error %s [%s]" % (reply.get("error") if reply else None, talk.request_id))
-    if not reply.get("challenge_endpoint"):
-        raise Failed(step, "it offers no authorization challenge endpoint, so no PIN")
-    say(step, reply.issuer + ", with a challenge endpoint" + (" and DPoP" if reply.dpop_supported else ", without DPoP"))
+    if reply.get("challenge_endpoint"):
+        way = "a challenge endpoint"
+    elif reply.get("device_authorization_endpoint"):
+        way = "the device grant (it asks for no PIN but shows a code)"
+    else:
+        raise Failed(step, "it offers neither an authorization challenge endpoint nor the device grant: it wants a browser")
+    say(step, reply.issuer + ", with " + way + (" and DPoP" if reply.dpop_supported else ", without DPoP"))
 
 
 def say(step, seen, how="ok"):

@@ -57,6 +57,7 @@ NEXT = {
     "as_error_unknown": "its error code stands neither in our table nor in the profile: add it to [errors] of a profile of yours",
     "as_reason_unknown": "its reason stands not in the profile: add it to [reasons] of a profile of yours",
     "as_asks_nothing_known": "it asks for what the profile does not know: add it to [[asks]] of a profile of yours",
+    "unauthorized_client": "the client may not do this: allow it the device grant and refresh tokens, or name another client_id",
     "invalid_client": "it does not take us for its client: check client_id, client_secret_file and client_authentication",
 }
 OTHER = "it answers in a way that the bridge does not understand: is this the right host?"
@@ -317,7 +318,7 @@ async def _authorization_server(
     if await report.item("as.metadata", "fetched and compared", lambda: _metadata(as_client, found)):
         await report.item("as.offers", "looked for PKCE and DPoP", lambda: _offers(found[0]))
         await report.item("as.clock", "compared with ours", lambda: _clock(https, found[0]))
-        await report.item("as.client", "redeemed a made-up code", lambda: _client(as_client, server))
+        await report.item("as.client", "redeemed a made-up code", lambda: _client(as_client, server, found[0]))
         challenge = "went on with a made-up session"
         await report.item("as.challenge", challenge, lambda: _challenge(as_client, settings, chosen, found[0]))
     else:
@@ -339,12 +340,22 @@ async def _metadata(as_client: AsClient, found: list[Discovered]) -> str:
 async def _offers(found: Discovered) -> str | Found:
     if "S256" not in found.metadata.code_challenge_methods_supported:
         raise Failed("no PKCE with S256", "switch it on: code_challenge_methods_supported must list S256")
-    if "challenge" not in found.endpoints:
-        raise Failed("no authorization_challenge_endpoint", "switch it on, or name its path in the profile's [challenge]")
+    if not {"challenge", "device_authorization"} & found.endpoints.keys():
+        raise Failed(
+            "neither an authorization_challenge_endpoint nor a device_authorization_endpoint",
+            "switch one on, or name the path of the first in the profile's [challenge]: devices have no browser",
+        )
     if "ES256" not in found.metadata.dpop_signing_alg_values_supported:
         text = "without DPoP, devices take its bearer tokens only with allow_bearer, and never through CALL"
         return Found("warn", text, "switch DPoP with ES256 on, if it has it")
+    if _by_code_alone(found):
+        return "both, and the device grant alone: devices ask for no PIN but show a code, for a person with a browser"
     return "both"
+
+
+def _by_code_alone(found: Discovered) -> bool:
+    """Whether devices pair by the device grant (RFC 8628), for want of a challenge endpoint."""
+    return "challenge" not in found.endpoints and "device_authorization" in found.endpoints
 
 
 async def _clock(https: HttpsClient, found: Discovered) -> str | Found:
@@ -358,12 +369,14 @@ async def _clock(https: HttpsClient, found: Discovered) -> str | Found:
     return "the same"
 
 
-async def _client(as_client: AsClient, server: AuthorizationServer) -> str | Found:
-    form = {"grant_type": "authorization_code", "code": "made-up", "code_verifier": "v" * 43, "client_id": server.client_id}
-    answer = await as_client.post(Ask("token", form, None))
+async def _client(as_client: AsClient, server: AuthorizationServer, found: Discovered) -> str | Found:
+    form = {"grant_type": "authorization_code", "code": "made-up", "code_verifier": "v" * 43}
+    if _by_code_alone(found):
+        form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": "made-up"}
+    answer = await as_client.post(Ask("token", {**form, "client_id": server.client_id}, None))
     error = str(answer.content.get("error", ""))
     if error in ("invalid_client", "unauthorized_client"):
-        raise Failed(error, NEXT["invalid_client"])
+        raise Failed(error, NEXT[error if _by_code_alone(found) else "invalid_client"])
     if answer.status >= 500 or answer.status == 429:
         raise Failed(f"as_{answer.status}", "it is in trouble, or has had enough of us: see its log")
     if answer.status < 400:
@@ -374,6 +387,8 @@ async def _client(as_client: AsClient, server: AuthorizationServer) -> str | Fou
 
 
 async def _challenge(as_client: AsClient, settings: Settings, chosen: profile.Profile, found: Discovered) -> str | Found:
+    if _by_code_alone(found):
+        return Found("skip", "it has no such endpoint: devices show a code instead")
     if "challenge" not in found.endpoints:
         return Found("skip", "as.offers must be well first")
     fields = {"rid": bytes(8), "auth_session": "made-up", "resource": 0, "scope": 0}

@@ -67,7 +67,10 @@ def run(args: argparse.Namespace) -> int:
     """0 where every step works; 1 at the first that does not."""
     if not (_board_works if args.port else _files_work)(args):
         return 1
-    print("The way is free. What comes next is a person: get a PIN where the authorization server issues them.")
+    print(
+        "The way is free. What comes next is a person: with a PIN from where the authorization server issues them, or at a"
+        " browser, with the code that the device shows."
+    )
     return 0
 
 
@@ -214,10 +217,13 @@ class _Checkup:
             raise Failed("the session was lost")
         if reply.name != "OFFER":
             raise Failed(f"{CODES.get(reply.get('error') or 0, reply.name)} [{self._talk.request_id}]")
-        ways = [name for name in ("challenge_endpoint", "device_authorization_endpoint") if reply.get(name)]
-        if "challenge_endpoint" not in ways:
-            raise Failed("it offers no authorization challenge endpoint, so no PIN")
-        return f"{reply.issuer}, with a challenge endpoint{' and DPoP' if reply.dpop_supported else ', without DPoP'}"
+        if reply.get("challenge_endpoint"):
+            way = "a challenge endpoint"
+        elif reply.get("device_authorization_endpoint"):
+            way = "the device grant (it asks for no PIN but shows a code)"
+        else:
+            raise Failed("it offers neither an authorization challenge endpoint nor the device grant: it wants a browser")
+        return f"{reply.issuer}, with {way}{' and DPoP' if reply.dpop_supported else ', without DPoP'}"
 
     def _say(self, effect: Any) -> Any:
         """Publish, and what the conversation makes of the answer: its word, or the reply itself."""

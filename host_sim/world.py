@@ -38,6 +38,7 @@ LOOPBACK = ["127.0.0.0/8", "::1/128"]
 CLIENT_ID, MCP_CLIENT_ID = "latchpin-device", "latchpin-mcp"
 SCOPE, READ_ONLY = "led:read led:write", "led:read"  # what a device may ask for, by its place in this list
 LATCHPIN = (sys.executable, "-m", "host_sim")
+LATCHPIN_AS = (*LATCHPIN, "as", "serve")
 LATCHPIN_MCP = (*LATCHPIN, "mcp")
 
 
@@ -195,8 +196,10 @@ class World:
     broker: "embedded", "mosquitto", or the mqtts:// URL of one that runs already; runtime: "micropython" or "cpython";
     heap: as `-X heapsize=` takes it; code: a folder with a compiled `latchpin` package instead of the sources;
     main: the device's program, which may import the board's own as `main`; tap: record every payload that the embedded broker
-    sees in `tap.bin`; device_settings, as_settings, mcp_settings and bridge_settings go over the defaults;
-    mcp_server: the command of an MCP server instead of `latchpin mcp`, which takes `--config mcp.toml` and says `ready` like it;
+    sees in `tap.bin`; device_settings, as_settings, mcp_settings and bridge_settings go over the defaults, and None takes a
+    table of the latter three away;
+    authorization_server and mcp_server: the commands of others instead of `latchpin as serve` and `latchpin mcp`, which take
+    `--config as.toml` and `--config mcp.toml` and say `ready` like them; what a person does at another AS is that one's matter;
     on_notice: told what a person has to do before it can go on.
     """
 
@@ -216,6 +219,7 @@ class World:
         as_settings: dict[str, Any] | None = None,
         mcp_settings: dict[str, Any] | None = None,
         bridge_settings: dict[str, Any] | None = None,
+        authorization_server: Sequence[str] = LATCHPIN_AS,
         mcp_server: Sequence[str] = LATCHPIN_MCP,
         on_device_line: Callable[[str], None] = lambda line: None,
         on_notice: Callable[[str], None] = lambda text: None,
@@ -240,6 +244,7 @@ class World:
         self._as_settings = as_settings or {}
         self._mcp_settings = mcp_settings or {}
         self._bridge_settings = bridge_settings or {}
+        self._authorization_server = authorization_server
         self._mcp_server = mcp_server
         self._on_device_line = on_device_line
         self._on_notice = on_notice
@@ -426,7 +431,7 @@ class World:
             add("broker", [*latchpin, "broker", "--config", "broker.toml"])
         elif self.broker == "mosquitto":
             add("broker", self._mosquitto(broker_port), says_ready=False)
-        add("as", [*latchpin, "as", "serve", "--config", "as.toml"])
+        add("as", [*self._authorization_server, "--config", "as.toml"])
         add("mcp", [*self._mcp_server, "--config", "mcp.toml"])
         add("bridge", [*latchpin, "bridge", "--config", "bridge.toml"])
         # They need each other only when they are asked something; the bridge, and mosquitto for it, must be there to be asked.
@@ -511,7 +516,7 @@ class World:
             file.write(data)
 
     def _write_toml(self, name: str, table: dict[str, Any]) -> None:
-        self._write(name, tomli_w.dumps(table).encode())
+        self._write(name, tomli_w.dumps({key: value for key, value in table.items() if value is not None}).encode())
 
 
 def micropython_is_here() -> bool:

@@ -4,8 +4,10 @@ Not Chromium: test_console_in_chromium.py drives that.
 """
 
 import re
+import ssl
 from html.parser import HTMLParser
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import httpx2
 
@@ -17,7 +19,26 @@ from tests.authorization_server import running
 PASSWORD = "correct horse battery staple"
 
 
-def account(server: running.Server, name: str, password: str = PASSWORD, knows: dict[str, str] | None = None) -> str:
+class Server(Protocol):
+    """What a browser has to know of an AS."""
+
+    issuer: str
+
+    def client(self) -> httpx2.Client: ...
+
+
+class Site:
+    """The AS of a world in `folder`, ours or another, as one of running.Files is to a browser and to `account`."""
+
+    def __init__(self, issuer: str, folder: Path) -> None:
+        self.issuer, self.config = issuer, folder / "as.toml"
+        self._context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+
+    def client(self) -> httpx2.Client:
+        return httpx2.Client(verify=self._context, base_url=self.issuer, timeout=30, trust_env=False)
+
+
+def account(server: running.Files | Site, name: str, password: str = PASSWORD, knows: dict[str, str] | None = None) -> str:
     """A new account at this server, with what it answers to the challenge `knowledge`; its name."""
     services = open_services(load(server.config, {}))
     try:
@@ -29,7 +50,7 @@ def account(server: running.Server, name: str, password: str = PASSWORD, knows: 
         services.storage.close()
 
 
-class _Forms(HTMLParser):
+class Forms(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.forms: list[dict[str, Any]] = []
@@ -45,7 +66,7 @@ class _Forms(HTMLParser):
 class Browser:
     """One browser at one AS: `get`, `send` a form of the page that was got last, `sign_in`. Redirects are followed by hand."""
 
-    def __init__(self, server: running.Files) -> None:
+    def __init__(self, server: Server) -> None:
         self.server = server
         self.http = server.client()
         self.page: httpx2.Response
@@ -56,7 +77,7 @@ class Browser:
 
     def form(self, action: str) -> dict[str, str]:
         """The fields of the form of this page that goes to `action`."""
-        parser = _Forms()
+        parser = Forms()
         parser.feed(self.page.text)
         (found,) = [form for form in parser.forms if form["action"] == action]
         return found["fields"]

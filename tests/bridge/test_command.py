@@ -147,7 +147,7 @@ def test_check_reaches_nobody_and_says_so(place: Place, broker: Running, good: F
 def test_check_sees_what_an_as_lacks(place: Place, broker: Running, good: Foreign):
     place.identity()
     config = place.configure(broker, good.issuer, good.resource, good.ca)
-    del good.metadata["authorization_challenge_endpoint"]
+    del good.metadata["authorization_challenge_endpoint"], good.metadata["device_authorization_endpoint"]
     good.resource_metadata["authorization_servers"] = ["https://other.example"]
     good.says("/token", Said(401, {"error": "invalid_client"}))
     _, items = checked(config)
@@ -163,6 +163,20 @@ def test_check_sees_what_an_as_lacks(place: Place, broker: Running, good: Foreig
     good.says("/.well-known/oauth-authorization-server", Said(200, b"<html>", {"Content-Type": "text/html"}))
     _, items = checked(config)
     assert items["as.metadata"]["found"] == "content_type"
+
+
+def test_check_says_of_an_as_with_the_device_grant_alone_that_devices_show_a_code(place: Place, broker: Running, good: Foreign):
+    place.identity()
+    config = place.configure(broker, good.issuer, good.resource, good.ca)
+    del good.metadata["authorization_challenge_endpoint"]
+    code, items = checked(config)
+    assert code == 0 and outcomes(items, "skip") == {"as.challenge"}, items
+    assert all("show a code" in items[item]["found"] for item in ("as.offers", "as.challenge"))
+    asked = next(asked for asked in good.to("/token") if asked.method == "POST")
+    assert asked.form["device_code"] == "made-up" and not good.to("/device"), "no code was shown to nobody"
+    good.says("/token", Said(400, {"error": "unauthorized_client"}))
+    _, items = checked(config)
+    assert outcomes(items, "fail") == {"as.client"} and "device grant" in items["as.client"]["next"]
 
 
 def test_check_sees_a_broker_without_an_acl_and_one_that_lets_anybody_in(place: Place, good: Foreign, tmp_path: Path):
