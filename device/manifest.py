@@ -14,6 +14,7 @@ package(
         "adapters/buzzer.py",
         "adapters/clock.py",
         "adapters/dial.py",
+        "adapters/factory_reset.py",
         "adapters/flash_journal.py",
         "adapters/hands.py",
         "adapters/https_post.py",

@@ -3,6 +3,7 @@
 Not for connections: tests/adapters/test_mqtt_link.py has those.
 """
 
+import json
 import os
 import sys
 import time
@@ -71,6 +72,23 @@ def test_each_link_is_a_new_one_on_the_same_tls_context():
     first, second = hands.link(), hands.link()
     assert first is not second
     assert first._broker["context"] is not None and first._broker["context"] is second._broker["context"]
+
+
+def test_a_factory_reset_leaves_identity_and_servers_and_nothing_else():
+    directory = folder()
+    kept = {"broker": {"host": "h", "pin": PIN}, "mcp": {}}
+    with open(directory + "/settings.json", "w") as file:
+        json.dump({"broker": kept["broker"], "mcp": {}, "wifi": [{"ssid": "workshop"}]}, file)
+    with open(directory + "/identity.json", "w") as file:
+        file.write("stays")
+    hands = made(directory)
+    hands.store(b"tokens")
+    hands.erase()
+    hands.erase()
+    assert sorted(os.listdir(directory)) == ["identity.json", "settings.json"]
+    with open(directory + "/settings.json") as file:
+        assert json.load(file) == kept
+    assert made(directory).load() is None
 
 
 # 2027-03-01 was a Monday; machine.RTC.datetime wants (year, month, day, weekday, hours, minutes, seconds, subseconds).

@@ -59,6 +59,13 @@ class Hands:
         Journal(self._directory).store(data)
         runtime.make_room()
 
+    def erase(self) -> None:
+        """Factory reset: tokens and networks go, identity and servers stay. The device is to start again after it."""
+        from latchpin.adapters import factory_reset
+
+        factory_reset.erase(self._directory)
+        runtime.make_room("adapters.factory_reset", "adapters.flash_journal")
+
     def show(self, view) -> None:
         for screen in self._screens:
             screen.show(view)

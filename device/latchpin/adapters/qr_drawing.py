@@ -56,7 +56,7 @@ def _rows(text, size):
     if scale < 2:
         raise ValueError("too small")
     start = (size - scale * code.side) // 2
-    before = None
+    before, row = None, b""
     for pixel in range(size):
         y = (pixel - start) // scale
         if y != before:
