@@ -59,10 +59,6 @@ def work():
 def assemble():
     """(hands, identity, settings) for the runner. Raises SettingsError."""
     from latchpin import runtime
-    from latchpin.adapters import factory_reset
-
-    factory_reset.finish()
-    runtime.make_room("adapters.factory_reset", "adapters.flash_journal")
     from latchpin.adapters import settings
 
     try:

@@ -74,7 +74,7 @@ def test_each_link_is_a_new_one_on_the_same_tls_context():
     assert first._broker["context"] is not None and first._broker["context"] is second._broker["context"]
 
 
-def test_a_factory_reset_leaves_identity_and_servers_and_nothing_else():
+def test_a_factory_reset_forgets_the_networks_and_leaves_the_rest_to_the_agent():
     directory = folder()
     kept = {"broker": {"host": "h", "pin": PIN}, "mcp": {}}
     with open(directory + "/settings.json", "w") as file:
@@ -82,13 +82,13 @@ def test_a_factory_reset_leaves_identity_and_servers_and_nothing_else():
     with open(directory + "/identity.json", "w") as file:
         file.write("stays")
     hands = made(directory)
-    hands.store(b"tokens")
+    hands.store(b"what is to be revoked")
     hands.erase()
     hands.erase()
-    assert sorted(os.listdir(directory)) == ["identity.json", "settings.json"]
+    assert sorted(os.listdir(directory)) == ["identity.json", "settings.json", "token_a.bin"]
     with open(directory + "/settings.json") as file:
         assert json.load(file) == kept
-    assert made(directory).load() is None
+    assert made(directory).load() == b"what is to be revoked"
 
 
 # 2027-03-01 was a Monday; machine.RTC.datetime wants (year, month, day, weekday, hours, minutes, seconds, subseconds).
@@ -182,12 +182,6 @@ def test_a_time_that_is_sure_sets_the_clock_back_too_but_never_before_the_build(
     for year in (1970, 2000):
         assert set_by(NOW_S + DAY_S, [(NOW_S, True), (NOW_S + 1, True)], year) == [SET, LATER]
         assert set_by(NOW_S, [(BUILT_S - 1, True), (0, True), (BUILT_S - 1, False)], year) == []
-
-
-def test_whoever_says_nothing_of_it_is_sure():
-    clock = Clock(1970, NOW_S + 5)
-    on_a_chip(clock, lambda: made().set_clock(NOW_S))
-    assert clock.set == [SET]
 
 
 def test_a_computer_keeps_its_own_time():

@@ -109,15 +109,3 @@ def test_the_sequence_number_may_wrap():
     assert journal.load() == b"after"
     journal.store(b"later")
     assert journal.load() == b"later"
-
-
-def test_after_an_erasure_nothing_is_left():
-    directory = folder()
-    journal = Journal(directory)
-    journal.store(b"one")
-    journal.store(b"two")
-    journal.erase()
-    assert journal.load() is None and os.listdir(directory) == []
-    journal.erase()
-    journal.store(b"three")
-    assert journal.load() == b"three"

@@ -369,8 +369,18 @@ def test_unpairing_twice_before_anybody_was_told_keeps_what_is_to_be_revoked():
 
 def test_a_factory_reset_forgets_the_networks_too():
     world = free(free(World().ready(), "*999#"), "#")
-    assert [effect.name for effect in world.effects[:3]] == ["Store", "Store", "Erase"]
+    assert [effect.name for effect in world.effects[:3]] == ["Store", "Erase", "Store"]
     assert "sure_reset" in [view.code for view in world.shown]
+
+
+def test_a_factory_reset_that_a_power_cut_met_in_the_middle_is_ended_at_the_next_start_and_only_then():
+    world = free(free(World().ready(), "*999#"), "#")
+    decided, done = [effect.data for effect in world.effects if effect.name == "Store"]
+    for kept, erased in ((decided, True), (done, False)):
+        after = World(kept=kept, bridge=world.bridge, identity=world.identity)
+        after.do(Event("Started"))
+        assert ("Erase" in [effect.name for effect in after.effects]) == erased
+        assert after.kept == done, "what the next owner's device learns is not forgotten again"
 
 
 # proves: FIPA-5.3.1-e

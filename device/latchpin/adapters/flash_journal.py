@@ -40,22 +40,6 @@ class Journal:
         if hasattr(os, "sync"):
             os.sync()
 
-    def empty(self) -> bool:
-        """Whether the last that was stored is nothing, as while `erase` is under way; not where nothing ever was."""
-        newest = self._newest()
-        return newest is not None and not newest[1]
-
-    def erase(self) -> None:
-        """Leaves nothing: first an empty newest slot, so that a power cut in between brings no older one back."""
-        if not self.empty():
-            self.store(b"")
-        slot = self._newest()[2]  # pyright: ignore[reportOptionalSubscript]  (there is one: it was stored just now, or before)
-        for path in (self._paths[1 - slot], self._temporary, self._paths[slot]):
-            try:
-                os.remove(path)
-            except OSError:
-                pass
-
     def _newest(self):
         # (sequence, data, slot) of the younger whole slot; the sequence may wrap.
         newest = None

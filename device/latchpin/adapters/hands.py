@@ -60,11 +60,11 @@ class Hands:
         runtime.make_room()
 
     def erase(self) -> None:
-        """Factory reset: tokens and networks go, identity and servers stay. The device is to start again after it."""
+        """Forget what was learned at this place: the networks. They are used until the device starts again."""
         from latchpin.adapters import factory_reset
 
-        factory_reset.erase(self._directory)
-        runtime.make_room("adapters.factory_reset", "adapters.flash_journal")
+        factory_reset.forget_networks(self._directory)
+        runtime.make_room("adapters.factory_reset")
 
     def show(self, view) -> None:
         for screen in self._screens:

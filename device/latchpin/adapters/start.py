@@ -31,10 +31,6 @@ def start(Runner, topic, parts) -> None:
 
 
 def _load():
-    from latchpin.adapters import factory_reset
-
-    factory_reset.finish()
-    runtime.make_room("adapters.factory_reset", "adapters.flash_journal")
     from latchpin.adapters import settings
 
     try:

@@ -255,6 +255,11 @@ class Agent:
     def connect(self, when, cause):
         self.want_call()
         self.show("connecting")
+        if self.tokens.erasing:
+            # The power went in the middle of a factory reset.
+            self.effects.append(Event("Erase"))
+            self.tokens.erasing = None
+            self.store()
         if self.tokens.seen_s:
             # A floor, until a sealed reply tells the time.
             self.effects.append(Event("SetClock", now_s=self.tokens.seen_s, sure=False))

@@ -15,10 +15,12 @@ def part(agent, when, event):
     agent.server = {}
     agent.call = None
     agent.want_call()
-    agent.store()
+    agent.tokens.erasing = event.reset or None
     agent.store()
     if event.reset:
         agent.effects.append(Event("Erase"))
+        agent.tokens.erasing = None
+    agent.store()
     agent.show("unpaired")
 
 

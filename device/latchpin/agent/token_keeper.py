@@ -9,7 +9,7 @@ from latchpin.wire.errors import PeerError
 # Renew when this much of the lifetime is left, in thousandths, and up to as much earlier again, by chance.
 _MARGIN = const(100)
 
-_KEPT = const(("dpop_private", "code_verifier", "auth_session", "refresh_token", "seen_s", "shown", "farewell"))
+_KEPT = const(("dpop_private", "code_verifier", "auth_session", "refresh_token", "seen_s", "shown", "farewell", "erasing"))
 
 
 class TokenKeeper:
@@ -21,6 +21,7 @@ class TokenKeeper:
         self.seen_s = 0
         # What the servers are still to be told of an unpairing: [event of the REPORT, hint and token of the REVOKE, if any].
         self.farewell = None
+        self.erasing = None  # True from when a factory reset is decided until the hands have done their part
 
     def part(self, event: int):
         """Forget everything, but for what is to be revoked. event: as wire/README.md numbers what a REPORT tells."""

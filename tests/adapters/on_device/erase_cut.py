@@ -1,6 +1,7 @@
 """Cuts the power at every block operation of a factory reset on littlefs, and again at every one of what the next start does.
 
-Run by test_power_cut.py.
+Run by test_power_cut.py. The order of things is that of agent/parting.py: decide in the journal, forget, say in the journal that
+it is done.
 """
 
 import json
@@ -11,6 +12,7 @@ from cut_flash import BLOCK, BLOCKS, Flash, Volume, cuts, lasts
 from latchpin.adapters import factory_reset
 
 TOKENS = b"tokens, kept by the journal " * 20
+DECIDED, DONE = b"a farewell, and a reset to do", b"a farewell"
 GIVEN = {"broker": {"host": "broker.example", "port": 8883, "ca": "ca.der"}, "mcp": {"pin": "a5" * 32}, "scope": 1}
 NETWORKS = [{"ssid": "workshop", "password": "the old owner's"}]
 STAY = {"identity.json": b'{"device": "lp-test"}', "ca.der": b"\x30 a certificate"}
@@ -43,31 +45,38 @@ def state(data):
         settings = json.loads(read(volume, "settings.json"))
         networks = settings.pop("wifi", None)
         assert settings == GIVEN and networks in (None, NETWORKS)
-        tokens = volume.journal.load()
-        assert tokens is None or tokens[:-1] == TOKENS
-        if networks:
-            return "old" if tokens else "between"
-        assert tokens is None
-        left = set(volume.listdir()) - set(STAY) - {"settings.json"}
-        return "between" if left else "erased"
+        kept = volume.journal.load()
+        if kept == DONE:
+            assert networks is None
+            return "erased"
+        if kept == DECIDED:
+            return "between"
+        assert networks == NETWORKS and (kept is None or kept[:-1] == TOKENS)
+        return "old"
     finally:
         volume.close()
 
 
 def erase(volume):
-    factory_reset.erase(volume.folder)
+    volume.journal.store(DECIDED)
+    end(volume)
+
+
+def end(volume):
+    factory_reset.forget_networks(volume.folder)
+    volume.journal.store(DONE)
 
 
 def start(volume):
-    factory_reset.finish(volume.folder)
+    if volume.journal.load() == DECIDED:
+        end(volume)
 
 
 def main(how):
     flash = Flash(bytearray(BLOCK * BLOCKS))
     Volume(flash, fresh=True).close()
     assert lasts(flash, lambda volume: furnish(volume, how["stores_before"]))
-    # A device that was never paired has nothing to lose but its networks.
-    before = state(flash.data)
+    assert state(flash.data) == "old"
     seen = {"old": 0, "erased": 0, "again": 0}
     for data, lasted in cuts(flash.data, erase, how["torn"]):
         if lasted:
@@ -75,7 +84,7 @@ def main(how):
         began = Flash(bytearray(data))
         assert lasts(began, start)
         ended = state(began.data)
-        assert ended in (before, "erased"), ended
+        assert ended in ("old", "erased"), ended
         seen["erased" if ended == "erased" else "old"] += 1
         for after, _ in cuts(data, start, how["torn_again"]):
             again = Flash(after)
