@@ -94,7 +94,8 @@ def test_a_factory_reset_forgets_the_networks_and_leaves_the_rest_to_the_agent()
 # 2027-03-01 was a Monday; machine.RTC.datetime wants (year, month, day, weekday, hours, minutes, seconds, subseconds).
 NOW_S = 1_803_886_400
 SET = (2027, 3, 1, 0, 7, 33, 20, 0)
-LATER = (2027, 3, 1, 0, 7, 33, 21, 0)
+LATER = (2027, 3, 1, 0, 8, 33, 20, 0)
+HOUR_S = 3_600
 DAY_S = 86_400
 
 
@@ -180,8 +181,14 @@ def test_a_time_that_is_not_sure_sets_the_clock_forward_only():
 
 def test_a_time_that_is_sure_sets_the_clock_back_too_but_never_before_the_build():
     for year in (1970, 2000):
-        assert set_by(NOW_S + DAY_S, [(NOW_S, True), (NOW_S + 1, True)], year) == [SET, LATER]
+        assert set_by(NOW_S + DAY_S, [(NOW_S, True), (NOW_S + HOUR_S, True)], year) == [SET, LATER]
+        assert set_by(NOW_S, [(NOW_S + HOUR_S, True), (NOW_S, True)], year) == [LATER, SET]
         assert set_by(NOW_S, [(BUILT_S - 1, True), (0, True), (BUILT_S - 1, False)], year) == []
+
+
+def test_what_every_reply_tells_is_heeded_once_an_hour():
+    told = [(NOW_S, True), (NOW_S + 1, True), (NOW_S + HOUR_S - 1, True), (NOW_S + HOUR_S, True), (NOW_S + HOUR_S, True)]
+    assert set_by(NOW_S - 9, told) == [SET, LATER]
 
 
 def test_a_computer_keeps_its_own_time():

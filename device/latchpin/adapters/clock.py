@@ -24,6 +24,20 @@ def start(settings: dict) -> list:
     return waiting
 
 
+def require_cas(waiting: list, broker: dict) -> None:
+    """The time is known: from now on those that wait have to satisfy their CA too. broker: the one whose context is in use."""
+    while waiting:
+        server, ca = waiting.pop()
+        server["ca"] = ca
+        if server is broker and broker.get("context"):
+            try:
+                from latchpin.adapters import tls_stream
+
+                tls_stream.require_ca(broker["context"], ca)
+            except (OSError, ValueError, MemoryError):
+                broker["context"] = None  # the next link tries again, and says why
+
+
 def set_clock(now_s: int, sure: bool) -> bool:
     """now_s: seconds since 1970; sure: that is the time, else only the least that it can be. Before the build date it never is.
 

@@ -18,6 +18,7 @@ class Hands:
         self._screens = screens
         self._directory = directory
         self.read_key = keys.read_key
+        self._told_s = 0
         from latchpin.adapters import clock
 
         self._waiting = clock.start(settings)
@@ -91,22 +92,13 @@ class Hands:
     def set_clock(self, now_s: int, sure: bool) -> None:
         """now_s: seconds since 1970; sure: authenticated, else only the least that it can be. From the first sure time on a
         server with pin and CA has to satisfy both."""
+        # Every sealed reply tells it: once an hour is enough.
+        if sure:
+            if 0 <= now_s - self._told_s < 3_600:
+                return
+            self._told_s = now_s
         from latchpin.adapters import clock
 
-        if clock.set_clock(now_s, sure) and self._waiting:
-            self._require_cas()
-        runtime.make_room("adapters.clock")
-
-    def _require_cas(self):
-        from latchpin.adapters import tls_stream
-
-        broker = self._settings["broker"]
-        for server, ca in self._waiting:
-            server["ca"] = ca
-            if server is broker and broker.get("context"):
-                try:
-                    tls_stream.require_ca(broker["context"], ca)
-                except (OSError, ValueError, MemoryError):
-                    broker["context"] = None  # the next link tries again, and says why
-        self._waiting = []
-        runtime.make_room("adapters.tls_stream")
+        if clock.set_clock(now_s, sure):
+            clock.require_cas(self._waiting, self._settings["broker"])
+        runtime.make_room("adapters.clock", "adapters.tls_stream")

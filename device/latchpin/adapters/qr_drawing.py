@@ -34,15 +34,15 @@ def lines(text: str, size: int):
         yield line
 
 
-def blocks(text: str):
-    """Lines of text, two rows of modules each, with a full quiet zone around. Raises ValueError: too long."""
+def write(text: str, terminal) -> None:
+    """Lines of half blocks, two rows of modules each, with a full quiet zone around. Raises ValueError: too long."""
     code = QrCode(text.encode())
     size = code.side + 2 * _QUIET
     for y in range(-_QUIET, code.side + _QUIET, 2):
         line = ""
         for x in range(-_QUIET, size - _QUIET):
             line += _BLOCKS[2 * _dark(code, x, y) + _dark(code, x, y + 1)]
-        yield _COLOURS + line + _PLAIN
+        terminal.write(_COLOURS + line + _PLAIN + "\n")
 
 
 def _dark(code, x, y):

@@ -63,21 +63,15 @@ class SerialConsole:
             self._view = view
             sys.stdout.write(line + "\n")
             if code:
-                _draw(code)
+                try:
+                    from latchpin.adapters import qr_drawing
+
+                    qr_drawing.write(code, sys.stdout)
+                except (ValueError, MemoryError):
+                    pass  # too long, no room, or no such characters in this terminal: the line above says it too
+                runtime.make_room("adapters.qr_drawing", "adapters.qr_code")
             if hasattr(sys.stdout, "flush"):
                 sys.stdout.flush()
-
-
-def _draw(text):
-    try:
-        from latchpin.adapters import qr_drawing
-
-        for line in qr_drawing.blocks(text):
-            sys.stdout.write(line + "\n")
-    except (ValueError, MemoryError):
-        pass  # too long, no room, or no such characters in this terminal: the line above says it too
-    finally:
-        runtime.make_room("adapters.qr_drawing", "adapters.qr_code")
 
 
 def _read():
