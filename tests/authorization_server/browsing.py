@@ -108,3 +108,18 @@ class Browser:
                 return response
             response = self.http.get(response.headers["location"])
         raise AssertionError("redirected too often")
+
+
+def card(browser: Browser, device: str) -> str | None:
+    """The session of the waiting card of this device, or None where the list has none."""
+    browser.get("/")
+    (found, *_) = [text for text in browser.page.text.split("<article") if device in text.partition("</article>")[0]] or [""]
+    session = re.search(r"/waiting/([0-9a-f]+)/refuse", found)
+    return session[1] if session else None
+
+
+def issue_pin(browser: Browser, device: str) -> str:
+    """A PIN for this waiting device by the button of its card."""
+    page = browser.send(f"/waiting/{card(browser, device)}/pin")
+    assert page.status_code == 200
+    return re.search(r'class="unseen">([0-9 ]{17})<', page.text)[1].replace(" ", "")  # type: ignore[index]

@@ -10,7 +10,7 @@ import pytest
 
 from host_sim.authorization_server.console import words
 from tests.authorization_server import running, web
-from tests.authorization_server.browsing import PASSWORD, Browser, account
+from tests.authorization_server.browsing import PASSWORD, Browser, account, card, issue_pin
 from tests.authorization_server.parties import Party, basic, wrong_pin
 
 
@@ -24,25 +24,10 @@ def grace(server: running.Server) -> Browser:
     return Browser(server).sign_in(account(server, "grace.console"))
 
 
-def card(browser: Browser, party: Party) -> str | None:
-    """The session of the waiting card of this device, or None where the list has none."""
-    browser.get("/")
-    (found, *_) = [text for text in browser.page.text.split("<article") if party.name in text.partition("</article>")[0]] or [""]
-    session = re.search(r"/waiting/([0-9a-f]+)/refuse", found)
-    return session[1] if session else None
-
-
-def issue_pin(browser: Browser, party: Party) -> str:
-    """A PIN for this waiting device by the button of its card."""
-    page = browser.send(f"/waiting/{card(browser, party)}/pin")
-    assert page.status_code == 200
-    return re.search(r'class="unseen">([0-9 ]{17})<', page.text)[1].replace(" ", "")  # type: ignore[index]
-
-
 def pair(browser: Browser, party: Party) -> dict:
     """Tokens of a device that `browser` lets in."""
     party.start(scope="led:read led:write")
-    done = party.follow(pin=issue_pin(browser, party))
+    done = party.follow(pin=issue_pin(browser, party.name))
     return party.redeem(done.json()["authorization_code"]).json()
 
 
@@ -60,7 +45,7 @@ def account_id(browser: Browser) -> str:
 def test_a_waiting_device_is_shown_with_its_words_its_scopes_and_where_they_count(server, ada):
     party = Party(server)
     words = party.start(scope="led:read led:write").json()["binding_word"]
-    assert card(ada, party)
+    assert card(ada, party.name)
     shown = ada.text
     assert words in shown and party.device in shown and "led:read led:write at " + running.RESOURCE in shown
 
@@ -68,7 +53,7 @@ def test_a_waiting_device_is_shown_with_its_words_its_scopes_and_where_they_coun
 def test_a_pin_is_shown_once_in_threes_and_lets_the_device_in_as_its_issuer_s(server, ada):
     party = Party(server)
     words = party.start().json()["binding_word"]
-    pin = issue_pin(ada, party)
+    pin = issue_pin(ada, party.name)
     assert words in ada.text and f"{pin[:3]} {pin[3:6]} {pin[6:]}" in ada.text and "10 minutes" in ada.text
     session = re.search(r"/waiting/([0-9a-f]+)", ada.page.text)[1]
     assert pin not in ada.get("/").text and "PIN issued" in ada.text and pin not in ada.get(f"/waiting/{session}").text
@@ -77,32 +62,32 @@ def test_a_pin_is_shown_once_in_threes_and_lets_the_device_in_as_its_issuer_s(se
     assert re.fullmatch("ac-[0-9a-f]{16}", claims(tokens)["sub"])
     assert "It is paired" in ada.get(f"/waiting/{session}").text
     assert "Has access" in ada.get(f"/devices/{party.device}").text
-    assert card(ada, party) is None
+    assert card(ada, party.name) is None
 
 
 def test_a_refused_device_hears_no_and_is_gone_from_the_list(server, ada):
     party = Party(server)
     party.start()
-    session = card(ada, party)
-    pin = issue_pin(ada, party)
-    card(ada, party)
+    session = card(ada, party.name)
+    pin = issue_pin(ada, party.name)
+    card(ada, party.name)
     assert "Refused" in ada.send(f"/waiting/{session}/refuse").text
     assert party.follow(pin=pin).json()["error"] == "access_denied"
     assert party.follow().json()["error"] == "access_denied"
     assert party.post("challenge", party.first_fields()).json()["error"] == "access_denied"
-    assert card(ada, party) is None
+    assert card(ada, party.name) is None
     assert ada.get(f"/waiting/{session}").status_code == 200 and "It was refused" in ada.text
     again = Party(server, device=party.device)
-    assert again.start().status_code == 403 and card(ada, again)
+    assert again.start().status_code == 403 and card(ada, again.name)
 
 
 def test_whoever_issues_the_pin_has_the_device_and_others_see_it_no_more(server, ada, grace):
     party = Party(server)
     party.start()
-    session = card(grace, party)
+    session = card(grace, party.name)
     grace_form = grace.form(f"/waiting/{session}/pin")
-    pin = issue_pin(ada, party)
-    assert card(grace, party) is None
+    pin = issue_pin(ada, party.name)
+    assert card(grace, party.name) is None
     assert grace.post(f"/waiting/{session}/pin", grace_form).status_code == 404
     assert grace.post(f"/waiting/{session}/refuse", grace_form).status_code == 404
     assert "does not wait any more" in grace.get(f"/waiting/{session}").text
@@ -114,9 +99,9 @@ def test_an_owned_device_asks_its_owner_alone(server, ada, grace):
     first = pair(ada, party)
     again = Party(server, device=party.device)
     again.start()
-    assert card(grace, again) is None
+    assert card(grace, again.name) is None
     assert grace.get(f"/devices/{party.device}").status_code == 404
-    second = again.redeem(again.follow(pin=issue_pin(ada, again)).json()["authorization_code"]).json()
+    second = again.redeem(again.follow(pin=issue_pin(ada, again.name)).json()["authorization_code"]).json()
     assert claims(second)["sub"] == claims(first)["sub"]
 
 
@@ -132,7 +117,7 @@ def test_the_operator_s_pin_leaves_the_owner_as_it_is(server, ada):
 def test_an_operator_s_pin_after_an_owner_s_takes_its_place_and_makes_nobody_an_owner(server, ada):
     party = Party(server)
     party.start()
-    void = issue_pin(ada, party)
+    void = issue_pin(ada, party.name)
     pin = server.issue_pin(party.device)
     assert party.follow(pin=void).status_code == 403
     tokens = party.redeem(party.follow(pin=pin).json()["authorization_code"]).json()
@@ -158,8 +143,8 @@ def test_a_pin_in_advance_makes_the_device_its_issuer_s_and_nobody_may_issue_one
 def test_what_an_application_gets_in_one_s_name_is_on_the_account_page_and_can_be_taken_away(server, ada):
     app = Party(server, client=running.APP)
     app.start()
-    assert "not proved" in (card(ada, app) and ada.text)  # type: ignore[operator]
-    tokens = app.redeem(app.follow(pin=issue_pin(ada, app)).json()["authorization_code"]).json()
+    assert "not proved" in (card(ada, app.name) and ada.text)  # type: ignore[operator]
+    tokens = app.redeem(app.follow(pin=issue_pin(ada, app.name)).json()["authorization_code"]).json()
     assert claims(tokens)["sub"] == account_id(ada) and "device_id" not in claims(tokens)
     page = ada.get("/account").text
     assert running.APP in page
@@ -200,13 +185,13 @@ def test_revoked_a_device_holds_nothing_and_stays_its_owner_s(server, ada, grace
     assert party.follow().json()["error"] == "invalid_session"  # which would have given a fresh code
     again = Party(server, device=party.device)
     again.start()
-    assert card(grace, again) is None and card(ada, again)
+    assert card(grace, again.name) is None and card(ada, again.name)
 
 
 def test_an_unredeemed_code_ends_with_a_revocation_too(server, ada):
     party = Party(server)
     party.start()
-    code = party.follow(pin=issue_pin(ada, party)).json()["authorization_code"]
+    code = party.follow(pin=issue_pin(ada, party.name)).json()["authorization_code"]
     ada.get(f"/devices/{party.device}")
     ada.send(f"/devices/{party.device}/revoke")
     assert party.redeem(code).json()["error"] == "invalid_grant"
@@ -239,8 +224,8 @@ def test_unpaired_a_device_is_anybody_s_again(server, ada, grace):
     again = Party(server, device=party.device)
     again.start()
     assert again.follow(pin=prepared).status_code == 403
-    assert card(grace, again) and "Kitchen door" not in grace.text
-    second = again.redeem(again.follow(pin=issue_pin(grace, again)).json()["authorization_code"]).json()
+    assert card(grace, again.name) and "Kitchen door" not in grace.text
+    second = again.redeem(again.follow(pin=issue_pin(grace, again.name)).json()["authorization_code"]).json()
     assert claims(second)["sub"] != claims(tokens)["sub"]
 
 
@@ -298,12 +283,12 @@ def test_an_owner_unlocks_what_wrong_answers_have_locked(server, ada):
     pair(ada, party)
     again = Party(server, device=party.device)
     again.start()
-    pin = issue_pin(ada, again)
+    pin = issue_pin(ada, again.name)
     for _ in range(5):
         again.follow(pin=wrong_pin(pin))
     assert "Locked" in ada.get(f"/devices/{party.device}").text
     ada.send(f"/devices/{party.device}/unlock")
-    assert again.follow(pin=issue_pin(ada, again)).status_code == 200
+    assert again.follow(pin=issue_pin(ada, again.name)).status_code == 200
     assert "Somebody at the device Locked after wrong answers: " + party.device in (ada.get("/activity") and ada.text)
 
 
@@ -365,7 +350,7 @@ def test_the_log_says_who_did_what_and_never_a_secret(tmp_path):
         browser = Browser(own).sign_in(account(own, "ada"))
         party = Party(own)
         party.start()
-        pin = issue_pin(browser, party)
+        pin = issue_pin(browser, party.name)
         done = party.follow(pin=pin).json()
         tokens = party.redeem(done["authorization_code"]).json()
         browser.get(f"/devices/{party.device}")
@@ -408,20 +393,20 @@ def test_the_code_on_a_screen_lets_its_device_in_as_the_approver_s_and_no_other_
         one, other = (Browser(own).sign_in(account(own, name)) for name in ("ada", "grace"))
         party, second = Party(own), Party(own)
         code, foreign = party.start().json()["user_code"], second.start().json()["user_code"]
-        session = card(one, party)
+        session = card(one, party.name)
         for wrong in (foreign, "BBBBBBBB", ""):
-            card(one, party)
+            card(one, party.name)
             assert one.send(f"/waiting/{session}/approve", code=wrong).status_code == 400
-        card(one, party)
+        card(one, party.name)
         assert "Approved" in one.send(f"/waiting/{session}/approve", code=code.lower().replace("-", " ")).text
-        assert card(other, party) is None
+        assert card(other, party.name) is None
         tokens = party.redeem(party.follow().json()["authorization_code"]).json()
         assert one.get(f"/devices/{party.device}").status_code == 200 and claims(tokens)["sub"].startswith("ac-")
-        session = card(other, second)
+        session = card(other, second.name)
         for _ in range(10):
-            card(other, second)
+            card(other, second.name)
             assert other.send(f"/waiting/{session}/approve", code="BBBB-BBBB").status_code == 400
-        card(other, second)
+        card(other, second.name)
         assert other.send(f"/waiting/{session}/approve", code=foreign).status_code == 429
         assert second.follow().status_code == 403
 

@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from host_sim.world import World, WorldError
+from tests.authorization_server.browsing import Browser, Site, account, issue_pin
 from tests.journeys.conftest import RUNTIMES, pair
 from tests.requirements import proves
 
@@ -125,3 +126,31 @@ def test_unpairing_works_offline_and_the_servers_hear_of_it_later(travel) -> Non
         await world.device.wait_for("Ready", since=seen)
 
     travel(journey)
+
+
+def test_a_device_that_is_handed_on_says_so_and_is_its_next_owners(travel) -> None:
+    async def journey(world: World) -> None:
+        site = Site(world.issuer, world.folder)
+        account(site, "ada")
+        account(site, "bob")
+        ada, bob = Browser(site).sign_in("ada"), Browser(site).sign_in("bob")
+        await world.device.start()
+        await world.device.wait_for("PIN?")
+        await world.device.type(issue_pin(ada, world.device_id) + "#")
+        first = await world.device.wait_for("Answer")
+        seen = len(world.device.lines)
+        ada.get(f"/devices/{world.device_id}")
+        ada.send(f"/devices/{world.device_id}/offer", account="bob")
+        await world.device.wait_for("Ready", since=seen)
+        seen = len(world.device.lines)
+        bob.get("/")
+        bob.send(f"/offers/{world.device_id}/take")
+        assert "handed on" in await world.device.wait_for("Revoked", since=seen)
+        await world.device.wait_for("PIN?", since=seen)
+        assert world.device_id not in ada.get("/").text
+        await world.device.type(issue_pin(bob, world.device_id) + "#")
+        await world.device.wait_for("Ready", since=seen)
+        await world.device.type("#")
+        assert await world.device.wait_for("Answer", since=seen) != first, "the token names another owner"
+
+    travel(journey, as_settings={"access_token_ttl_s": 6})
