@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -131,7 +132,7 @@ def test_once_the_time_is_known_the_right_server_satisfies_both(
 ):
     server = tls_server(broker, context=certificates.good.context())
     asked = how(server.port, KNOWN, pin=certificates.good.pin, ca=certificates.ca)
-    # One chip through all of it: the context that it made first is not the one that it uses last.
+    # One chip through all of it, on one context.
     assert run("clock.py", asked | {"told": [BEFORE, FLOOR, KNOWN, KNOWN]}) == [None] * 4
     assert server.handshakes == 4
 
@@ -155,6 +156,17 @@ def test_another_certificate_than_the_pinned_is_never_met(
     assert became["code"] == "tls"
     assert told is KNOWN or became["text"] == "not the pinned certificate"
     assert server.saw_nothing()
+
+
+def test_a_ca_file_that_is_gone_when_the_time_is_known_lets_nobody_pass(
+    run: Run, tls_server: Callable[..., TlsServer], certificates: Certificates, tmp_path: Path
+):
+    server = tls_server(broker, context=certificates.good.context())
+    asked = how(server.port, KNOWN, pin=certificates.good.pin, ca=str(tmp_path / "gone.der"))
+    became = run("clock.py", asked | {"told": [BEFORE, KNOWN, KNOWN]})
+    assert became[0] is None and became[1] == became[2]
+    assert became[1] == {"code": "tls", "text": "pin or ca file of the broker cannot be used, or no memory"}
+    assert server.handshakes == 1
 
 
 # One of the two.

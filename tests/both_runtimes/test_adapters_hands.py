@@ -201,7 +201,7 @@ def test_a_computer_keeps_its_own_time():
 
 
 def proofs(told, chip=True):
-    """(ca of the broker, that of the MCP server, whether there is a context) after what was told; both have a pin."""
+    """(ca of the broker, that of the MCP server, whether the next link demands it) after what was told; both have a pin."""
     broker = {"host": "h", "port": 1, "pin": PIN, "ca": CA}
     mcp = {"pin": PIN, "ca": CA}
 
@@ -214,20 +214,20 @@ def proofs(told, chip=True):
         on_a_chip(Clock(2000, NOW_S), work)
     else:
         work()
-    return broker.get("ca"), mcp.get("ca"), broker.get("context") is not None
+    return broker.get("ca"), mcp.get("ca"), broker.get("context") is None or broker.get("due") is True
 
 
 def test_until_the_time_is_known_a_server_with_a_pin_needs_no_ca():
-    assert proofs([]) == (None, None, True)
-    assert proofs([(NOW_S, False), (BUILT_S - 1, True)]) == (None, None, True)
+    assert proofs([]) == (None, None, False)
+    assert proofs([(NOW_S, False), (BUILT_S - 1, True)]) == (None, None, False)
 
 
-def test_from_the_first_sure_time_on_it_needs_both_and_the_next_link_a_context_of_its_own():
-    assert proofs([(NOW_S, False), (NOW_S, True), (NOW_S, False)]) == (CA, CA, False)
+def test_from_the_first_sure_time_on_it_needs_both():
+    assert proofs([(NOW_S, False), (NOW_S, True), (NOW_S, False)]) == (CA, CA, True)
 
 
 def test_on_a_computer_it_needs_both_from_the_start():
-    assert proofs([], False) == (CA, CA, False)
+    assert proofs([], False) == (CA, CA, True)
 
 
 def test_a_server_with_a_ca_alone_keeps_it():

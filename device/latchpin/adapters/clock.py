@@ -24,18 +24,12 @@ def start(settings: dict) -> list:
     return waiting
 
 
-def require_cas(waiting: list, broker: dict) -> None:
-    """The time is known: from now on those that wait have to satisfy their CA too. broker: the one whose context is in use."""
+def require_cas(waiting: list) -> None:
+    """The time is known: from the next connection on those that wait have to satisfy their CA too."""
     while waiting:
         server, ca = waiting.pop()
         server["ca"] = ca
-        if server is broker and broker.get("context"):
-            try:
-                from latchpin.adapters import tls_stream
-
-                tls_stream.require_ca(broker["context"], ca)
-            except (OSError, ValueError, MemoryError):
-                broker["context"] = None  # the next link tries again, and says why
+        server["due"] = True  # to be demanded of the context, where there is one already
 
 
 def set_clock(now_s: int, sure: bool) -> bool:

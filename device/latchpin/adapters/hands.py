@@ -78,7 +78,7 @@ class Hands:
             mcp = self._settings["mcp"]
             broker = self._settings["broker"]
             # What proves itself alike is met with one context: three kilobytes in one piece are hard to find by now.
-            alike = mcp.get("pin") == broker.get("pin") and mcp.get("ca") == broker.get("ca")
+            alike = mcp.get("pin") == broker.get("pin") and mcp.get("ca") == broker.get("ca") and not broker.get("due")
             await https_post.post(url, headers, body, mcp, hear, broker.get("context") if alike else None)
         finally:
             runtime.make_room()
@@ -100,5 +100,5 @@ class Hands:
         from latchpin.adapters import clock
 
         if clock.set_clock(now_s, sure):
-            clock.require_cas(self._waiting, self._settings["broker"])
-        runtime.make_room("adapters.clock", "adapters.tls_stream")
+            clock.require_cas(self._waiting)
+        runtime.make_room("adapters.clock")

@@ -15,13 +15,16 @@ async def open_stream(broker: dict, first: bytes, timeout_s: int) -> tuple:
     """(reader, writer) of a connection to the broker, `first` on its way. Raises LinkError."""
     host = broker["host"]
     context = broker.get("context")
-    if context is None:
-        try:
+    try:
+        if context is None:
             context = tls_stream.tls_context(broker.get("pin"), broker.get("ca"))
-        except (OSError, ValueError, MemoryError):
-            raise LinkError("tls", "pin or ca file of the broker cannot be used, or no memory")
-        # Kept for the next connection: its three kilobytes in one piece are hard to find in a heap at work.
-        broker["context"] = context
+        elif broker.get("due"):
+            tls_stream.require_ca(context, broker["ca"])
+    except (OSError, ValueError, MemoryError):
+        raise LinkError("tls", "pin or ca file of the broker cannot be used, or no memory")
+    # Kept for the next connection: its three kilobytes in one piece are hard to find in a heap at work.
+    broker["context"] = context
+    broker["due"] = False
     return await tls_stream.open_tls(host, broker["port"], broker.get("server_name") or host, context, first, timeout_s)
 
 

@@ -45,8 +45,8 @@ if runtime.MICROPYTHON:
         return context
 
     def require_ca(context, ca: str):
-        """From the next connection on `context` demands the chain, the dates and the name as well: the same context, for there is
-        no room for a second one beside a connection. Where it fails it lets nobody pass. Raises OSError, ValueError."""
+        """From now on `context` demands the chain, the dates and the name as well: the same context, for room for another is hard
+        to find. Where this fails it lets nobody pass. Raises OSError, ValueError."""
         context.verify_mode = tls.CERT_REQUIRED
         with open(ca, "rb") as file:
             context.load_verify_locations(file.read())
