@@ -27,9 +27,15 @@ class Nobody:
 
 async def meet(hands, how):
     """What became of a connection, by the broker's way or by that of the MCP server."""
+    heard = []
+
+    async def hear(status, headers, piece, last):
+        heard.append(status)
+
     try:
         if how.get("url"):
-            return {"status": (await hands.post(how["url"], "Authorization: DPoP canary\r\n", b"canary"))[0]}
+            await hands.post(how["url"], "Authorization: DPoP canary\r\n", b"canary", hear)
+            return {"status": heard[0]}
         link = hands.link()
         try:
             await link.connect()
