@@ -30,6 +30,7 @@ class Runner:
         self._wake = asyncio.Event()
         self._send = asyncio.Event()
         self._tasks = []
+        self._link = None
         self._refusal = None
         self._ticks = runtime.ticks_ms()
         self._now_ms = 0
@@ -54,7 +55,7 @@ class Runner:
             while True:
                 # A key waits for no network, so nothing in this loop does.
                 while self._events:
-                    effects = self.agent.handle(self._events.pop(0), self.now_ms())
+                    effects = self._handle(self._events.pop(0))
                     runtime.make_room()
                     while effects:
                         self._carry_out(effects.pop(0))
@@ -69,6 +70,16 @@ class Runner:
             for task in self._tasks:
                 task.cancel()
 
+    def _handle(self, event):
+        try:
+            return self.agent.handle(event, self.now_ms())
+        except MemoryError:
+            # What the event was about is lost, as in an outage, and the agent goes on as after one.
+            if self._link:
+                self._link.cancel()
+            runtime.make_room()
+            return self.agent.handle(Event("LinkDown", code="memory", reason=None), self.now_ms())
+
     def _carry_out(self, effect):
         name = effect.name
         if name == "Publish":
@@ -79,7 +90,7 @@ class Runner:
         elif name == "Store":
             self._hands.store(effect.data)
         elif name == "Connect":
-            self._start(self._keep_link(effect.after_ms))
+            self._link = self._start(self._keep_link(effect.after_ms))
         elif name == "Post":
             self._start(self._send_post(effect))
         elif name == "Part":

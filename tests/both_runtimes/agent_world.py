@@ -207,7 +207,7 @@ def untaken(life):
         assert scope in scopes and (be == "." or be in states) and _is_deed(device, do), line
         assert (scope, when) not in seen, line
         seen.add((scope, when))
-        if (scope in LIFE or when in LIFE or be in LIFE or (scope, when) == ("WAITING", "call")) == life:
+        if (scope in LIFE or when in LIFE or be in LIFE or (when == "call" and scope != "READY")) == life:
             rows.add((scope, when))
     return sorted(rows - FIRED)
 

@@ -252,6 +252,27 @@ def test_what_still_works_is_used_while_a_person_is_asked_for_a_renewal():
     assert asked["auth_session"] == "session-9" and asked["answers"] == {"pin": PIN} and len(asked["code_challenge"]) == 43
 
 
+def test_what_still_works_is_used_while_a_code_is_on_the_screen():
+    world = granting()
+    world.wait()
+    world.request()
+    world.tokens(refresh_token=None, ttl_s=1000)
+    world.wait()
+    world.request()
+    show(world)
+    world.do(CALL)
+    assert world.state == "CALLING"
+    world.request()
+    world.result()
+    assert world.only("Answer").ok and world.state == "SHOWING" and world.code == "user_code"
+    world.wait()
+    assert world.request()["device_code"] == "dc-1"
+    world.error("authorization_pending")
+    world.now_ms += 1_000_000
+    world.do(CALL)
+    assert world.state == "SHOWING"
+
+
 def test_a_call_waits_while_there_is_no_token_that_works():
     world = World().ready(ttl_s=100)
     world.wait()

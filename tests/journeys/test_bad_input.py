@@ -13,7 +13,7 @@ from typing import Any
 from host_sim.world import World
 from tests.journeys.conftest import pair, wrong
 
-REQUEST_ID = re.compile(r"\[([0-9a-f]{8})\]")
+REQUEST_ID = re.compile(r"\[[a-z_]+ (?:hello|proof|[A-Z_]+) ([0-9a-f]{8})\]")  # code, step, and what the logs name too
 
 
 def logged(world: World, request_id: str) -> list[dict[str, Any]]:

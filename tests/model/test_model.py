@@ -60,6 +60,7 @@ LEFT_OUT_ROWS = {
     "CHALLENGING wrong_answer challenge_anew .": "an AS that judges where nothing was answered",
     "TAKING prompt ask_human WAITING": "step-up",
     "WAITING call call CALLING": "a call while a person is asked",
+    "SHOWING call call CALLING": "a call while a person is asked",
     "POLLING try_later slow_down SHOWING": "a device grant has no PIN",
     "POLLING invalid_grant authorize AUTHORIZING": "a device grant has no PIN",
     "REVOKING fatal say_farewell REPORTING": "the servers are told of an unpairing",

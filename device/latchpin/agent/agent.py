@@ -126,7 +126,7 @@ class Agent:
             self._take_tick()
         elif name == "Call":
             self.call = dict(event.fields)
-            if self.state != "WAITING" or self.tokens.usable(self.now_ms):
+            if self.state not in ("WAITING", "SHOWING") or self.tokens.usable(self.now_ms):
                 fire(self.keyed("call"))
         elif name[:4] != "Http":
             fire(name, event)

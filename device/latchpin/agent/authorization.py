@@ -84,6 +84,7 @@ TRANSITIONS = (
     # With a token. What still works is used while a person is asked for a renewal.
     "READY call calling.call CALLING\n"
     "WAITING call calling.call CALLING\n"
+    "SHOWING call calling.call CALLING\n"
     "CALLING go calling.send_call .\n"
     "CALLING block calling.send_block .\n"
     "SIGNED answer calling.report READY\n"

@@ -48,7 +48,8 @@ def report(agent, when, answer):
     agent.wake_ms = agent.tokens.renew_at_ms
     agent.show(code, text)
     agent.effects.append(Event("Answer", ok=ok, text=text, whole=whole))
-    return "asked" if agent.prompt is not None else None
+    # Whoever was asked meanwhile is asked again.
+    return "asked" if agent.prompt is not None else "shown" if agent.tokens.shown else None
 
 
 def hear_result(agent, reply):
