@@ -208,7 +208,7 @@ async def open_tls(host: str, port: int, server_name: str, context, first: bytes
 
 
 async def read_some(stream, most: int) -> bytes:
-    """As adapters/stream.py says."""
+    """As adapters/https_post.py says."""
     return await stream.read(most)
 
 

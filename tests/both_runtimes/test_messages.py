@@ -167,7 +167,7 @@ def test_packing_what_would_not_be_unpacked_is_our_own_defect():
         ("PROMPT", {"rid": RID, "now": 0, "auth_session": "s", "inputs": [{"name": "pin", "kind": 0, "colour": 1}]}),
         ("PROMPT", {"rid": RID, "now": 0, "auth_session": "s", "inputs": 7}),
         ("PROMPT", {"rid": RID, "now": 0, "auth_session": "s", "inputs": ["pin"]}),
-        ("ERROR", {"rid": RID, "now": 0, "error": 0}), ("ERROR", {"rid": RID, "now": 0, "error": 14}),
+        ("ERROR", {"rid": RID, "now": 0, "error": 0}), ("ERROR", {"rid": RID, "now": 0, "error": 16}),
         ("ERROR", {"rid": RID, "error": 1}),
     ):  # fmt: skip
         assert raises(ContractError, pack, Message(name, fields)), (name, fields)
@@ -221,7 +221,7 @@ def test_a_message_prints_no_secret():
             hidden.add(name)
     assert hidden == {
         "dpop", "auth_session", "answers", "code", "code_verifier", "refresh_token", "device_code", "token", "body",
-        "access_token",
+        "access_token", "mcp_session",
     }  # fmt: skip
     assert "resource=3" in bridge_side.shown(Message("DISCOVER", {"rid": RID, "resource": 3}))
 

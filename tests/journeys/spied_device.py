@@ -5,7 +5,7 @@ Not a second device: agent, runner and adapters are the real ones; the spy stand
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import pytest
@@ -72,6 +72,15 @@ class SpiedDevice(Hands):
                     self.secrets.setdefault(name, set()).add(text)
 
 
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancels these until they are over: `asyncio.wait_for` can swallow one cancellation (Python up to 3.11, bpo-37658)."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1)
+
+
 @contextlib.asynccontextmanager
 async def spied_device(
     world: World, monkeypatch: pytest.MonkeyPatch, lose: Callable[[str], bool] = lambda name: False
@@ -102,6 +111,4 @@ async def spied_device(
     try:
         yield device
     finally:
-        work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+        await end([work])

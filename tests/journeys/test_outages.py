@@ -25,7 +25,7 @@ from latchpin import runtime
 from latchpin.agent.events import Event
 from latchpin.runner import Runner
 from latchpin.wire import messages
-from tests.journeys.spied_device import SpiedDevice
+from tests.journeys.spied_device import SpiedDevice, end
 
 FASTER = 8
 OUTAGES = 200
@@ -106,10 +106,7 @@ class Life:
 
     def power_off(self) -> None:
         async def off() -> None:
-            everything = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in everything:
-                task.cancel()
-            await asyncio.gather(*everything, return_exceptions=True)
+            await end(task for task in asyncio.all_tasks() if task is not asyncio.current_task())
 
         asyncio.run_coroutine_threadsafe(off(), self._loop).result()
 

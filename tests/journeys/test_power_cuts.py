@@ -4,7 +4,6 @@ Not for the file system: tests/adapters/test_power_cut.py cuts it at every block
 """
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from host_sim.world import World
 from latchpin.agent.events import Event
 from latchpin.runner import Runner
-from tests.journeys.spied_device import SpiedDevice
+from tests.journeys.spied_device import SpiedDevice, end
 
 WITHIN_S = 60
 MOST_EFFECTS = 80
@@ -63,11 +62,8 @@ class Boot:
                         await asyncio.sleep(0.05)
         finally:
             cut = work.done()
-            for task in [work, *self.runner._tasks]:
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, PowerCut):
-                await work
-            await asyncio.gather(*self.runner._tasks, return_exceptions=True)
+            await end([work, *self.runner._tasks])
+            assert work.cancelled() or isinstance(work.exception(), PowerCut)
         return not cut
 
 

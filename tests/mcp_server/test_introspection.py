@@ -20,9 +20,8 @@ from host_sim.introspection import Introspection
 from host_sim.issuer import IssuerUnreachable
 from host_sim.world import World
 from tests.authorization_server import running as reference
-from tests.authorization_server.browsing import Browser
+from tests.authorization_server.browsing import Browser, issue_pin
 from tests.authorization_server.parties import Party
-from tests.authorization_server.test_console import issue_pin
 from tests.authorization_server.web import person
 from tests.brokers.running import free_port
 from tests.journeys.conftest import embark, pair  # noqa: F401
@@ -178,7 +177,7 @@ def owned_tokens(server: reference.Server, served: Served, party: Party) -> dict
     """Tokens of a device that ada lets in with a PIN from her page."""
     ada = person(server)
     party.start(resource=served.resource)
-    pin = issue_pin(ada, party)
+    pin = issue_pin(ada, party.name)
     return party.redeem(party.follow(pin=pin).json()["authorization_code"]).json()
 
 

@@ -5,8 +5,9 @@ Not an HTTP client: no redirects, no cookies, no proxies, no second request on a
 
 import asyncio
 
+from latchpin import runtime
 from latchpin.adapters import tls_stream
-from latchpin.adapters.stream import LinkError, close_stream, read_some
+from latchpin.adapters.stream import LinkError, close_stream
 from latchpin.runtime import const
 
 MAX_BODY = 65_536
@@ -74,7 +75,7 @@ async def _answer(reader, hear):
     while True:
         # Without a length: one byte more than there may be, so that a longer answer is noticed.
         most = min(_PIECE, MAX_BODY + 1 - taken if left is None else left - taken)
-        piece = await read_some(reader, most) if most else b""
+        piece = await _some(reader, most) if most else b""
         taken += len(piece)
         if taken > MAX_BODY:
             raise LinkError("protocol", _LONGER)
@@ -121,3 +122,18 @@ async def _line(reader, most):
     if not line.endswith(b"\n"):
         raise EOFError
     return line.decode().rstrip("\r\n")
+
+
+if runtime.host_engine:
+    _some = runtime.host_engine.read_some
+else:
+
+    async def _some(reader, most):
+        # At most so many bytes, as soon as there are some; none at the end. Not beyond a line's end: MicroPython's `read`
+        # swallows an end of the connection (close_notify) that comes with the last bytes, and its next `read` waits for ever.
+        try:
+            first = await reader.readexactly(1)
+        except EOFError:
+            return b""
+        # What has come already; None where that was all.
+        return first if most == 1 or first == b"\n" else first + (reader.s.readline(most - 1) or b"")

@@ -8,7 +8,6 @@ from latchpin import runtime
 if runtime.host_engine:
     LinkError = runtime.host_engine.LinkError
     close_stream = runtime.host_engine.close_stream
-    read_some = runtime.host_engine.read_some
 else:
 
     class LinkError(OSError):
@@ -43,16 +42,3 @@ else:
             await writer.wait_closed()  # closes, and does not wait
         except OSError:
             pass
-
-    async def read_some(stream, most: int) -> bytes:
-        """At most so many bytes, as soon as there are some; none at the end.
-
-        Not beyond a line's end: MicroPython's `read` swallows an end of the connection (close_notify) that comes with the last
-        bytes, and its next `read` waits for ever.
-        """
-        try:
-            first = await stream.readexactly(1)
-        except EOFError:
-            return b""
-        # What has come already; None where that was all.
-        return first if most == 1 or first == b"\n" else first + (stream.s.readline(most - 1) or b"")
