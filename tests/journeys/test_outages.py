@@ -210,4 +210,4 @@ def test_two_hundred_outages_need_no_hand_charge_no_second_attempt_and_redeem_no
         for view in life.shown:
             assert view.code not in SAYS_UNTIL_WHEN or AGAIN.search(view.text), view.text
 
-    travel(journey, as_settings={"access_token_ttl_s": 10})
+    travel(journey, as_settings={"access_token_ttl_s": 5})
