@@ -591,6 +591,20 @@ def test_the_journal_brings_an_authorization_back_after_a_power_cut():
     assert request["auth_session"] == "session-1" and request.get("answers") is None
 
 
+def test_key_and_verifier_are_journalled_before_the_server_hears_of_them():
+    world = World().challenge()
+    assert [effect.name for effect in world.effects][-2:] == ["Store", "Publish"]
+    first = world.request()
+    after = World(kept=world.kept, bridge=world.bridge, identity=world.identity).challenge()
+    again = after.request()
+    assert (
+        again["code_challenge"] == first["code_challenge"] and after.agent.tokens.dpop_private == world.agent.tokens.dpop_private
+    )
+    after.prompt()
+    after.type(PIN + "#")
+    assert [effect.name for effect in after.effects].count("Store") == 0, "nothing new, so no wear"
+
+
 def test_a_journal_that_is_not_ours_is_dropped_and_pairing_begins():
     world = World(kept=b"\x01\x02").challenge()
     assert world.state == "CHALLENGING" and world.agent.dropped == 1

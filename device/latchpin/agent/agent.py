@@ -394,6 +394,9 @@ class Agent:
             return
         if proof:
             fields["dpop"] = proof
+        if self.tokens.unsaved:
+            # Before the server can bind anything to them: a power cut while it answers costs nothing then.
+            self.store()
         self.ask(name, fields)
 
     def _proof(self, uri, nonce, token):

@@ -17,6 +17,7 @@ class TokenKeeper:
 
     def __init__(self, random):
         self._random = random
+        self.unsaved = False  # a key or a verifier was made that no journal has
         self.forget()
         self.seen_s = 0
         # What the servers are still to be told of an unpairing: [event of the REPORT, hint and token of the REVOKE, if any].
@@ -58,6 +59,7 @@ class TokenKeeper:
 
         if self.dpop_private is None:
             self.dpop_private = p256.new_private(self._random)
+            self.unsaved = True
         if self.dpop_public is None:
             self.dpop_public = p256.public_key(self.dpop_private)
         return self.dpop_private, self.dpop_public
@@ -68,6 +70,7 @@ class TokenKeeper:
 
         if self.code_verifier is None:
             self.code_verifier = dpop.base64url(self._random(32))
+            self.unsaved = True
         return dpop.s256(self.code_verifier)
 
     def accept(self, message, now_ms: int):
@@ -90,6 +93,7 @@ class TokenKeeper:
         """What the journal keeps."""
         from latchpin.wire import cbor
 
+        self.unsaved = False
         kept = {}
         for index, name in enumerate(_KEPT):
             value = getattr(self, name)
