@@ -30,7 +30,7 @@ class Runner:
         self._wake = asyncio.Event()
         self._send = asyncio.Event()
         self._tasks = []
-        self._link = None
+        self._link = self._post = None
         self._refusal = None
         self._ticks = runtime.ticks_ms()
         self._now_ms = 0
@@ -92,7 +92,11 @@ class Runner:
         elif name == "Connect":
             self._link = self._start(self._keep_link(effect.after_ms))
         elif name == "Post":
-            self._start(self._send_post(effect))
+            # What an earlier one still brings is the answer to nothing any more.
+            if self._post:
+                self._post.cancel()
+            self._events = [event for event in self._events if "Http" not in event.name]
+            self._post = self._start(self._send_post(effect))
         elif name == "Part":
             self._hands.hear(effect.data)
         elif name == "Answer":

@@ -414,6 +414,31 @@ def test_the_next_owner_gets_a_key_and_a_session_of_his_own():
     assert first.name == "CHALLENGE" and first.get("auth_session") is None and len(first["code_challenge"]) == 43
 
 
+def test_a_call_that_comes_while_another_is_under_way_is_made_after_it():
+    world = World().ready()
+    world.do(CALL)
+    first = world.request()
+    world.do(Event("Call", tool="whoami"))
+    assert world.effects == [] and first["name"] == "blink"
+    world.result()
+    assert world.only("Answer").ok and world.state == "CALLING" and world.request()["name"] == "whoami"
+    world.result(403, b"", www_authenticate='DPoP error="insufficient_scope", scope="a"')
+    world.request()
+    world.prompt()
+    world.do(Event("Call", tool="read_led"))
+    assert world.state == "WAITING", "the one that was begun gets what it lacks first"
+    world.type(PIN + "#")
+    world.request()
+    world.reply("CODE", code="code-2")
+    world.request()
+    world.tokens()
+    assert world.request()["name"] == "whoami"
+    world.result()
+    assert world.request()["name"] == "read_led"
+    world.result()
+    assert world.state == "READY"
+
+
 # MCP's eras
 
 

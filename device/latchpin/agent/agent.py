@@ -63,7 +63,7 @@ class Agent:
         self.signed = None
         self._unsent = False
         self._signatures = 0
-        self.call = None
+        self.call = self.next = None  # a dict as an application wants it, a list once it is begun (mcp.py)
         self.server = {}  # what is known of the MCP server (mcp.py)
         self.more = {}  # what a resource server wants beyond the last token
         self.brings = False  # the auth_session has had no code_challenge of the verifier that is kept
@@ -125,6 +125,10 @@ class Agent:
         elif name == "Tick":
             self._take_tick()
         elif name == "Call":
+            if isinstance(self.call, list):
+                # One is under way, or waits for more than its token was good for.
+                self.next = dict(event.fields)
+                return
             self.call = dict(event.fields)
             if self.state not in ("WAITING", "SHOWING") or self.tokens.usable(self.now_ms):
                 fire(self.keyed("call"))

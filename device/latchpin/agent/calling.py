@@ -10,10 +10,7 @@ from latchpin.wire.errors import PeerError
 
 def call(agent, when, cause):
     agent.forget_answers()
-    if isinstance(agent.call, dict):
-        agent.call = mcp.begin(agent.call)
-    else:
-        mcp.again(agent.call)
+    agent.call = mcp.begin(agent.call)
     agent.show("calling", mcp.title(agent.call))
     send_call(agent, when, cause)
 
@@ -31,7 +28,7 @@ def send_call(agent, when, cause):
         agent.ask_signed("CALL", fields, uri)
     else:
         # Whoever relays a bearer token could use it (PROTOCOL section 5): straight over HTTPS only.
-        agent.fire(*_ended("mcp_refused", "nothing: no bearer by relay"))
+        agent.fire(*_ended("mcp_refused", "nothing: no bearer here"))
 
 
 def send_block(agent, when, block):
@@ -44,10 +41,13 @@ def send_block(agent, when, block):
 
 def report(agent, when, answer):
     code, ok, text, whole = answer
-    agent.call = None
+    agent.call = agent.next
+    agent.next = None
     agent.wake_ms = agent.tokens.renew_at_ms
     agent.show(code, text)
     agent.effects.append(Event("Answer", ok=ok, text=text, whole=whole))
+    if agent.call is not None:
+        return agent.keyed("call")
     # Whoever was asked meanwhile is asked again.
     return "asked" if agent.prompt is not None else "shown" if agent.tokens.shown else None
 

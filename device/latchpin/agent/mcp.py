@@ -21,7 +21,6 @@ _MOST_TEXT = const(2_048)
 _STRANGE = const((400, 404, 405, 406, 415))
 # ... unless it objects to something else in the new language: then no handshake helps.
 _MODERN = const((-32020, -32021, -32022, -32601, -32602))
-
 _MOST_STEPS_UP = const(2)
 # A call is a list, for names take room on a chip.
 _METHOD = const(0)
@@ -37,16 +36,15 @@ _SIZE = const(9)  # of all of the text
 _TAKEN = const(10)  # of the answer
 
 
-def begin(want: dict) -> list:
-    """The call of {"tool", "arguments"?}, {"uri"} or {}, as an application wants it: tools/call, resources/read, tools/list."""
+def begin(want) -> list:
+    """The call of {"tool", "arguments"?}, {"uri"} or {}, as an application wants it: tools/call, resources/read, tools/list.
+    A call that was begun is begun again, with another token, and remembers what it has tried."""
+    if isinstance(want, list):
+        want[_STAGE] = want[_METHOD]
+        return want
     tool, uri = want.get("tool"), want.get("uri")
     method = "tools/call" if tool else "resources/read" if uri else "tools/list"
     return [method, tool or uri or "", want.get("arguments") or {}, method, False, False, 0, None, None, 0, 0]
-
-
-def again(call: list) -> None:
-    """With another token, from its beginning."""
-    call[_STAGE] = call[_METHOD]
 
 
 def title(call: list) -> str:

@@ -13,7 +13,7 @@ def part(agent, when, event):
     agent.prompt = None
     agent.more = {}
     agent.server = {}
-    agent.call = None
+    agent.call = agent.next = None
     agent.want_call()
     agent.tokens.erasing = event.reset or None
     agent.store()

@@ -27,10 +27,10 @@ unknown_device|Not known|enrol it at the server@#
 invalid|Refused|a wrong request: see the bridge's log@#
 internal|Failed|bridge or server: see the bridge's log@#
 invalid_grant|Revoked|access taken away, or handed on: pairing again@
-step_up|More is asked|by the MCP server: asking for it@
-unpaired|Unpaired|free for its next owner; the server hears of it
-sure|Unpair?|# frees this device, another key keeps it
-sure_reset|Factory reset?|# forgets all but its identity, another key keeps it
+step_up|More is asked|by the MCP server@
+unpaired|Unpaired|free for its next owner
+sure|Unpair?|# frees it, another key does not
+sure_reset|Factory reset?|# does it, another key does not
 bearer_only|Unsafe server|no DPoP, and settings.json lacks allow_bearer#
 ready|Ready|holding a token. # calls the tool
 calling|Calling|{}
