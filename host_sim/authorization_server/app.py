@@ -63,14 +63,15 @@ def build(services: Services) -> ASGIApp:
 class _Form:
     """What answers a form: an ASGI application by itself, for Starlette's way to it costs more than reading it."""
 
-    def __init__(self, services: Services, endpoint: FormEndpoint) -> None:
+    def __init__(self, services: Services, endpoint: FormEndpoint, proofs_for: str | None) -> None:
         self._storage = services.storage
         self._endpoint = endpoint
+        self._proofs_for = proofs_for
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            posted = await forms.read(request)
+            posted = await forms.read(request, self._proofs_for)
             response = await self._storage.together(lambda: self._endpoint.answer(posted))
         except OAuth2Error as error:
             response = await _refused(request, error)
@@ -105,7 +106,8 @@ def _handlers(services: Services) -> Iterator[tuple[Endpoint, Handler]]:
     }
     for endpoint in TABLE:
         if endpoint.name in posts:
-            yield endpoint, _Form(services, posts[endpoint.name])
+            url = services.settings.endpoint(endpoint.name) if endpoint.dpop else None
+            yield endpoint, _Form(services, posts[endpoint.name], url)
         elif endpoint.said_by == "admin":
             yield endpoint, _admin(endpoint.name, admin)
         elif endpoint.metadata != "authorization_endpoint":

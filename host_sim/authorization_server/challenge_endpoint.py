@@ -46,14 +46,13 @@ class ChallengeEndpoint:
         self._services = services
         self._settings = services.settings
         self._keys = services.keys
-        self._url = services.settings.endpoint("challenge")
 
     def answer(self, posted: Posted) -> Response:
         """The reply to one request, durable before it is returned."""
         now_s = self._services.now_s()
         try:
             client = self._client(posted)
-            proof = dpop.of_header(posted.proofs, self._url)
+            proof = posted.proof
         except OAuth2Error as error:
             return self._refuse(error, posted, None)
         self._services.storage.prune(now_s)

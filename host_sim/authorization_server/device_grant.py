@@ -46,7 +46,6 @@ class DeviceAuthorization:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._url = services.settings.endpoint("device_authorization")
 
     def answer(self, posted: Posted) -> Response:
         """The reply to one request, durable before it is returned."""
@@ -55,7 +54,7 @@ class DeviceAuthorization:
             client = first_party(self._services, posted)
             if client is None:
                 raise InvalidRequestError("client_id is missing.")
-            proof = dpop.of_header(posted.proofs, self._url)
+            proof = posted.proof
         except OAuth2Error as error:
             return self._refuse(error, posted)
         with self._services.storage.transaction() as transaction:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
+from joserfc.jws import JWSRegistry
 
 from host_sim.authorization_server.errors import InvalidDpopProof, UseDpopNonce
 from host_sim.authorization_server.keys import Keys
@@ -20,6 +21,7 @@ from host_sim.authorization_server.storage import Transaction
 
 ALGORITHMS = ["ES256"]
 MAX_PROOF = 4096
+_REGISTRY = JWSRegistry(algorithms=ALGORITHMS)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def verify(text: str, method: str, url: str) -> Proof:
         return found[0][0]
 
     try:
-        claims = jwt.decode(text, key_of, algorithms=ALGORITHMS).claims
+        claims = jwt.decode(text, key_of, registry=_REGISTRY).claims
     except (JoseError, ValueError, TypeError, KeyError, RecursionError):
         raise InvalidDpopProof("The proof is not a dpop+jwt signed with ES256 by the key in it.") from None
     jti, nonce, iat = claims.get("jti"), claims.get("nonce"), claims.get("iat")
@@ -63,14 +65,17 @@ def verify(text: str, method: str, url: str) -> Proof:
     return Proof(found[0][1], jti, nonce)
 
 
-def of_header(values: tuple[str, ...], url: str) -> Proof | None:
-    """The proof of a POST to `url` from its DPoP headers; None without one.
+def judged(values: list[str], url: str) -> Proof | InvalidDpopProof | None:
+    """The proof of a POST to `url` from its DPoP headers, or what is wrong with it; None without one.
 
-    Raises InvalidDpopProof: not right, or more than one (RFC 9449, section 4.3, check 1).
+    More than one is wrong too (RFC 9449, section 4.3, check 1).
     """
     if len(values) > 1:
-        raise InvalidDpopProof("More than one DPoP header.")
-    return verify(values[0], "POST", url) if values else None
+        return InvalidDpopProof("More than one DPoP header.")
+    try:
+        return verify(values[0], "POST", url) if values else None
+    except InvalidDpopProof as error:
+        return error
 
 
 def demand(proof: Proof | None, jkt: str) -> None:
@@ -95,9 +100,10 @@ class Nonces:
             self._last = now_s, _text(now_s.to_bytes(5, "big") + self._tag(now_s))
         return self._last[1]
 
-    def is_fresh(self, nonce: str, now_s: int) -> bool:
+    def expires(self, nonce: str, now_s: int) -> int | None:
+        """From when on it is good no more; None: it is not good now."""
         issued_s = self._made(nonce)
-        return issued_s is not None and 0 <= now_s - issued_s <= self.ttl_s
+        return None if issued_s is None or not 0 <= now_s - issued_s <= self.ttl_s else issued_s + self.ttl_s + 1
 
     def _made_at(self, nonce: str) -> int | None:
         """When this AS made it; None: it did not."""
@@ -117,10 +123,10 @@ def accept(proof: Proof, nonces: Nonces, keys: Keys, transaction: Transaction, n
 
     Raises UseDpopNonce, InvalidDpopProof.
     """
-    if proof.nonce is None or not nonces.is_fresh(proof.nonce, now_s):
+    expires = nonces.expires(proof.nonce, now_s) if proof.nonce is not None else None
+    if expires is None:
         raise UseDpopNonce()
-    # A proof can be replayed while its nonce lives, and nonces live from their issue on.
-    if not transaction.remember_proof(keys.keyed_hash("dpop proof", proof.jkt, proof.jti), now_s + nonces.ttl_s + 1):
+    if not transaction.remember_proof(expires, keys.keyed_hash("dpop proof", proof.jkt, proof.jti)):
         raise InvalidDpopProof("The proof was used before.")
 
 

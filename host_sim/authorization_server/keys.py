@@ -5,6 +5,7 @@ Not for clients' secrets (settings.py) and not for what changes while it runs (s
 
 import hmac
 import secrets
+from hashlib import blake2b
 from pathlib import Path
 
 from host_sim.authorization_server.private_file import read_or_create
@@ -22,11 +23,9 @@ class Keys:
         self._admin_token = read_or_create(state / "admin_token", lambda: secrets.token_urlsafe(32))
 
     def keyed_hash(self, purpose: str, *parts: str) -> bytes:
-        """HMAC-SHA-256 under the pepper; the same parts for another purpose give another value."""
-        message = b"".join(
-            [len(part).to_bytes(4, "big") + part for part in [purpose.encode(), *[part.encode() for part in parts]]]
-        )
-        return hmac.digest(self._pepper, message, "sha256")
+        """32 bytes of keyed BLAKE2b (RFC 7693) under the pepper; the same parts for another purpose give another value."""
+        message = "".join([f"{len(part)}:{part}" for part in (purpose, *parts)])
+        return blake2b(message.encode(), key=self._pepper, digest_size=32).digest()
 
     def is_admin_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode(), self._admin_token.encode())

@@ -18,7 +18,6 @@ from host_sim.authorization_server.services import Services
 class PushedRequests:
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._url = services.settings.endpoint("par")
 
     def answer(self, posted: Posted) -> Response:
         """The reply to one request, durable before it is returned."""
@@ -29,7 +28,7 @@ class PushedRequests:
                 raise InvalidRequestError("client_id is missing.")
             if "request_uri" in posted.fields:
                 raise InvalidRequestError("A pushed request has no request_uri.")  # RFC 9126, section 2.1
-            proof = dpop.of_header(posted.proofs, self._url)
+            proof = posted.proof
         except OAuth2Error as error:
             return self._refuse(error, posted)
         with self._services.storage.transaction() as transaction:

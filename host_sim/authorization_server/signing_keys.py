@@ -35,6 +35,7 @@ class SigningKeys:
         self._path = path
         self._lock = threading.Lock()
         self._seen: tuple[int, int] | None = None
+        self._looked_s = -1
         self._keys: list[SigningKey] = []
         private_file.read_or_create(path, lambda: _text([_new(0)]))
         self._load()
@@ -46,8 +47,11 @@ class SigningKeys:
         return keys[:1] + [key for key, end in zip(keys[1:], ends, strict=True) if end > now_s]
 
     def signing(self, now_s: int) -> SigningKey:
-        """The newest one whose time has come."""
-        return next(key for key in self._load() if key.signs_from <= now_s)
+        """The newest one whose time has come. Asked at each token: the file is looked at once a second for it."""
+        if self._looked_s != now_s:
+            self._load()
+            self._looked_s = now_s
+        return next(key for key in self._keys if key.signs_from <= now_s)
 
     def verifying(self, now_s: int) -> KeySet:
         """All whose signatures count."""

@@ -41,7 +41,7 @@ class TokenEndpoint:
         """The reply to one request, durable before it is returned."""
         now_s = self._services.now_s()
         try:
-            proof = dpop.of_header(posted.proofs, self._url)
+            proof = posted.proof
         except OAuth2Error as error:
             return self._refuse(error, posted)
         self._services.storage.prune(now_s)

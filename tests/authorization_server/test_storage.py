@@ -15,7 +15,7 @@ from tests.requirements import proves
 
 def remember(storage: Storage, number: int) -> bool:
     with storage.transaction() as transaction:
-        return transaction.remember_proof(number.to_bytes(4, "big"), 2**40)
+        return transaction.remember_proof(2**40, number.to_bytes(4, "big"))
 
 
 def kept(path) -> list[int]:
@@ -52,7 +52,7 @@ def test_what_is_asked_at_once_shares_a_commit_and_no_answer_leaves_before_it(tm
 def test_work_that_fails_is_undone_alone(tmp_path, storage):
     def fail() -> None:
         with storage.transaction() as transaction:
-            transaction.remember_proof(b"\0\0\0\x63", 2**40)
+            transaction.remember_proof(2**40, b"\0\0\0\x63")
             raise KeyError("a fault of ours")
 
     async def three() -> list[object]:
@@ -101,6 +101,6 @@ def test_another_thread_waits_for_the_batch_and_is_no_part_of_it(tmp_path, stora
 
 def test_a_transaction_that_fails_is_undone(tmp_path, storage):
     with pytest.raises(KeyError), storage.transaction() as transaction:
-        transaction.remember_proof(b"1", 2**40)
+        transaction.remember_proof(2**40, b"1")
         raise KeyError
     assert kept(tmp_path / "state.sqlite") == []

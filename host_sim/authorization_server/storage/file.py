@@ -76,6 +76,7 @@ class Storage:
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
                 self._connection.execute("PRAGMA " + pragma)
             path.chmod(0o600)
+            self._transaction = Transaction(self._connection)
             self._migrate(path)
         except sqlite3.DatabaseError as error:
             raise ConfigurationError(f"{path}: cannot be used as a database ({error.sqlite_errorname})") from None
@@ -99,7 +100,7 @@ class Storage:
         if getattr(self._inside, "batch", False):
             self._connection.execute("SAVEPOINT one")
             try:
-                yield Transaction(self._connection)
+                yield self._transaction
             except BaseException:
                 self._connection.execute("ROLLBACK TO one")
                 raise
@@ -109,7 +110,7 @@ class Storage:
         with self._lock:
             self._begin()
             try:
-                yield Transaction(self._connection)
+                yield self._transaction
                 self._end("COMMIT")
             except BaseException:
                 self._end("ROLLBACK")

@@ -14,9 +14,10 @@ MAX_REQUESTS = 200  # of one session in its life: FiPA-04, section 9.3
 class Pairing(Tables):
     # DPoP proofs (RFC 9449, section 11.1)
 
-    def remember_proof(self, digest: bytes, expires: int) -> bool:
-        """False: this proof was here before."""
-        return self._execute("INSERT OR IGNORE INTO proofs VALUES (?, ?)", (digest, expires)).rowcount == 1
+    def remember_proof(self, expires: int, digest: bytes) -> bool:
+        """False: this proof was here before. `expires` is that of its nonce, and so always the same: rows that come together lie
+        together, and go together."""
+        return self._execute("INSERT OR IGNORE INTO proofs VALUES (?, ?)", (expires, digest)).rowcount == 1
 
     # Devices
 

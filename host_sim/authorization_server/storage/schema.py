@@ -133,4 +133,8 @@ MIGRATIONS = (
     INSERT INTO pins SELECT holder, digest, expires, account FROM pins_by_rowid;
     DROP TABLE pins_by_rowid
     """,
+    """
+    DROP TABLE proofs;
+    CREATE TABLE proofs (expires INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (expires, digest)) WITHOUT ROWID
+    """,
 )
