@@ -187,11 +187,7 @@ class App:
 
     def _take(self, topic: str, payload: bytes, admit: Callable[[], None]) -> None:
         try:
-            came = self._devices.take(topic, payload, time.monotonic())
-            if isinstance(came, Opened):
-                self._begin(came)
-            elif came is not None:
-                self._broker.publish(down(came[0]), came[1], FRAME_EXPIRY_S)
+            self._hear(topic, payload)
         except Exception as failure:
             # A defect of ours must not become a way to stop the bridge from outside.
             logs.line("defect", logging.ERROR, failure, step="take")
@@ -199,6 +195,13 @@ class App:
             admit()
         else:
             self._unadmitted.append(admit)
+
+    def _hear(self, topic: str, payload: bytes) -> None:
+        came = self._devices.take(topic, payload, time.monotonic())
+        if isinstance(came, Opened):
+            self._begin(came)
+        elif came is not None:
+            self._broker.publish(down(came[0]), came[1], FRAME_EXPIRY_S)
 
     def _begin(self, came: Opened) -> None:
         live, message = came.live, came.message
@@ -208,10 +211,12 @@ class App:
             self._reply(live, message, entry, way if way is not entry.told else Told(way.message, "repeated"))
         elif way is not None:
             rid = _shown_rid(message)
-            walk = self._walk(live, message, entry, way, rid)
-            task = asyncio.ensure_future(self._tracer.request(message.name.lower(), rid, live.device, walk))
-            self._running.add(task)
-            task.add_done_callback(self._walked)
+            self._start(message.name.lower(), rid, live.device, self._walk(live, message, entry, way, rid))
+
+    def _start(self, step: str, rid: str, device: str, walk: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(self._tracer.request(step, rid, device, walk))
+        self._running.add(task)
+        task.add_done_callback(self._walked)
 
     def _walked(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

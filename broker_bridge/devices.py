@@ -14,7 +14,7 @@ from broker_bridge import sealing, tables
 from broker_bridge.exchange import Exchange
 from broker_bridge.handshake import Responder, Started
 from broker_bridge.limits import Allowances
-from broker_bridge.registry import Lookup, RegistryError
+from broker_bridge.registry import Device, Lookup, RegistryError
 from broker_bridge.settings import Limits
 from latchpin.wire import bridge_side, cbor, edhoc, session
 from latchpin.wire.bridge_side import HELLO, UP, is_request
@@ -76,6 +76,15 @@ class _Speaker:
         self.hinted_s = float("-inf")
 
 
+class _Who(NamedTuple):
+    """`known`: as the registry has it, or None. `speaker`: all that it does not know are one."""
+
+    device: str
+    kind: str
+    known: Device | None
+    speaker: _Speaker
+
+
 class Devices:
     """Every device of this replica. `counts` says what happened to frames; `log(event, **members)` writes a line.
 
@@ -116,17 +125,10 @@ class Devices:
 
     def take(self, topic: str, payload: bytes, now_s: float) -> tuple[str, bytes] | Opened | None:
         """What a frame leads to: (device, payload) to publish on its `down`, an Opened request, or nothing."""
-        self.counts["frames"] += 1
-        parsed = parse(topic)
-        if parsed is None or parsed[1] not in (HELLO, UP) or parsed[2] not in (None, self._replica):
-            return self._drop("foreign_topic")
-        device, kind, _ = parsed
-        known = self._registry.get(device)
-        speaker = self._speakers.get(device) or self._strangers
-        if known is not None and speaker is self._strangers:
-            speaker = self._speakers[device] = _Speaker(device)
-        if not self._frames.take(speaker.name):
-            return self._drop("flood")
+        who = self.who(topic)
+        if who is None:
+            return None
+        device, kind, known, speaker = who
         try:
             frame = sealing.parse(payload) if kind == UP else None
             if frame is not None:
@@ -152,6 +154,21 @@ class Devices:
             )
             return self._hint(device, speaker, now_s, "unknown_device")
         return self._message_1(device, parts[0], speaker, now_s)
+
+    def who(self, topic: str) -> "_Who | None":
+        """Who says something by this topic, within what they may say; None where nobody does."""
+        self.counts["frames"] += 1
+        parsed = parse(topic)
+        if parsed is None or parsed[1] not in (HELLO, UP) or parsed[2] not in (None, self._replica):
+            return self._drop("foreign_topic")
+        device, kind, _ = parsed
+        known = self._registry.get(device)
+        speaker = self._speakers.get(device) or self._strangers
+        if known is not None and speaker is self._strangers:
+            speaker = self._speakers[device] = _Speaker(device)
+        if not self._frames.take(speaker.name):
+            return self._drop("flood")
+        return _Who(device, kind, known, speaker)
 
     def sweep(self, now_s: float) -> None:
         """Ends what is too old; call it about once a second."""

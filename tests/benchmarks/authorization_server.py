@@ -211,8 +211,8 @@ def run(quick: bool) -> dict[str, Any]:
             ("statements of SQL", *(each.statements for each in legs.values())),
         ],
         (
-            "The second to fourth are measured in this process, many of a kind in a row, before the servers run; the fifth is what"
-            " is left, with what it costs that the caches hold other code meanwhile.",
+            "The second to fourth are measured in this process, many of a kind in a row, before the servers run; the fifth is"
+            " what is left, with what it costs that the caches hold other code meanwhile.",
         ),
     )
     return {"legs": {name: each._asdict() for name, each in legs.items()}} | {

@@ -1,41 +1,46 @@
-"""The bridge with its payloads passed through unopened: MQTT in, one HTTPS POST, MQTT out, with its clients, log and numbers.
+"""The bridge with its payloads passed through unopened: MQTT in, one HTTPS POST, MQTT out, with its clients, limits, log, numbers.
 
-Not a bridge: it knows no device, no session and no message. What the real one costs more is the price of sealing and checking.
+Not a bridge: it knows no session and no message. What the real one costs more is the price of sealing and checking.
 argv: bridge.toml, the replica's name.
 """
 
 import asyncio
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from broker_bridge import life, logs, settings
 from broker_bridge.app import FRAME_EXPIRY_S, App
+from broker_bridge.devices import down
 from latchpin.wire import bridge_side
 
 
 class Unopened(App):
-    """What App does for a CHALLENGE, without what it does to the payload."""
+    """App's way for a CHALLENGE of whoever may speak, without what App does to the payload."""
 
-    def _take(self, topic: str, payload: bytes, admit: Callable[[], None]) -> None:
-        task = asyncio.ensure_future(self._carry(topic.split("/")[2], payload))
-        self._running.add(task)
-        task.add_done_callback(self._walked)
-        admit()
+    def _hear(self, topic: str, payload: bytes) -> None:
+        who = self._devices.who(topic)
+        if who is not None:
+            rid = payload[:4].hex()
+            self._start("challenge", rid, who.device, self._carry(who.device, payload, rid))
 
-    async def _carry(self, device: str, payload: bytes) -> None:
-        client, request_id = self._as_client, payload[:4].hex()
+    async def _carry(self, device: str, payload: bytes, rid: str) -> None:
         began_s = time.monotonic()
+        with self._metrics.upstream("authorization_server"):
+            body = await self._tracer.upstream("authorization_server", self._pass(payload, rid))
+        seconds = time.monotonic() - began_s
+        self._tracer.answered("prompt", None)
+        self._metrics.answered("challenge", "prompt", "start", seconds, False)
+        members = {"rid": rid, "device": device, "step": "challenge", "outcome": "prompt", "code": None}
+        logs.line("request", **members, status=None, ms=round(seconds * 1000))
+        self._broker.publish(down(device), body, FRAME_EXPIRY_S)
+
+    async def _pass(self, payload: bytes, rid: str) -> bytes:
+        client = self._as_client
         headers = {"Content-Type": "application/octet-stream", "Accept": "application/octet-stream"}
         client._authentication.add({}, headers)
         url, wanted = self._settings.authorization_server.issuer + "/pass", ("dpop-nonce", "retry-after")
-        with self._metrics.upstream("authorization_server"):
-            fetched = await client._fetch("POST", url, headers, payload, wanted, request_id, False)
-        took_s = time.monotonic() - began_s
-        self._metrics.answered("challenge", "prompt", "start", took_s, False)
-        logs.line("request", rid=request_id, device=device, step="challenge", outcome="prompt", ms=round(took_s * 1000))
-        self._broker.publish(bridge_side.down(device), fetched.body, FRAME_EXPIRY_S)
+        return (await client._fetch("POST", url, headers, payload, wanted, rid, False)).body
 
 
 if __name__ == "__main__":
