@@ -10,14 +10,16 @@ import os
 import signal
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from random import SystemRandom
+from typing import NamedTuple, TypeVar
 
 from broker_bridge import bridge_key, exchange, life, logs, profile, traces, translate
 from broker_bridge.as_client import PROBE_EVERY_S, AsClient
 from broker_bridge.broker_client import BrokerClient, Login
 from broker_bridge.configuration import ConfigurationError
-from broker_bridge.devices import Devices, Live, Opened, down, parse
+from broker_bridge.devices import Devices, Live, Opened, Plain, down, parse
 from broker_bridge.exchange import Ask, Call, Discover, Entry, Told, Way, World
 from broker_bridge.handshake import Responder
 from broker_bridge.https_client import HttpsClient
@@ -33,6 +35,8 @@ from latchpin.wire.bridge_side import CODES
 FRAME_EXPIRY_S = 10  # a device waits 5 s for a reply, asks once more, and then takes the replica for dead
 REGISTRY_EVERY_S = 2
 HAND_OVER_S = 10.0
+
+_T = TypeVar("_T")
 
 
 def login(settings: Settings) -> Login:
@@ -74,6 +78,30 @@ def _shown_rid(message: messages.Message) -> str:
     return message.fields["rid"][:4].hex()
 
 
+def _safely(step: Callable[..., _T], *given: object) -> _T | None:
+    # A defect of ours must not become a way to stop the bridge from outside.
+    try:
+        return step(*given)
+    except Exception as failure:
+        logs.line("defect", logging.ERROR, failure, step=step.__name__.strip("_"))
+        return None
+
+
+class Arrived(NamedTuple):
+    topic: str
+    payload: bytes
+    admit: Callable[[], None]
+
+
+class _Reply(NamedTuple):
+    live: Live
+    entry: Entry
+    plaintext: bytes
+
+    def __repr__(self) -> str:
+        return f"_Reply({self.live.device})"
+
+
 class App:
     """One replica. `announce` is called once, with the replica's name, as soon as devices can reach it."""
 
@@ -96,9 +124,10 @@ class App:
             self._inventory.on_asked = lambda device: self._devices.follow((device,))
         filters = [bridge_side.SHARED_HELLO, bridge_side.replica_filter(self.replica)]
         self._broker = BrokerClient(login(settings), filters, self._on_publish, SystemRandom(), self._on_ready)
+        self._came, self._told = life.Turn(self._take), life.Turn(self._seal)
         self._running: set[asyncio.Task[None]] = set()
         self._asking: set[asyncio.Task[None]] = set()
-        self._unadmitted: list[Callable[[], None]] = []
+        self._unadmitted: deque[Callable[[], None]] = deque()
         self._metrics = Metrics(self._numbers)
         self._tracer = traces.tracer(settings.operations, self.replica)
         self._service_manager = ServiceManager()
@@ -173,7 +202,7 @@ class App:
     def _on_publish(self, topic: str, payload: bytes, admit: Callable[[], None]) -> None:
         parsed = parse(topic) if self._inventory is not None else None
         if self._inventory is None or parsed is None or self._inventory.ask_ahead(parsed[0]):
-            self._take(topic, payload, admit)
+            self._came.add(Arrived(topic, payload, admit))
         else:
             task = asyncio.ensure_future(self._take_after_asking(self._inventory, parsed[0], topic, payload, admit))
             self._asking.add(task)
@@ -183,25 +212,21 @@ class App:
         self, inventory: Inventory, device: str, topic: str, payload: bytes, admit: Callable[[], None]
     ) -> None:
         await inventory.ask(device)
-        self._take(topic, payload, admit)
+        self._came.add(Arrived(topic, payload, admit))
 
-    def _take(self, topic: str, payload: bytes, admit: Callable[[], None]) -> None:
-        try:
-            self._hear(topic, payload)
-        except Exception as failure:
-            # A defect of ours must not become a way to stop the bridge from outside.
-            logs.line("defect", logging.ERROR, failure, step="take")
-        if len(self._running) < self._settings.limits.in_flight:
-            admit()
-        else:
-            self._unadmitted.append(admit)
+    def _take(self, frames: list[Arrived]) -> None:
+        now_s = time.monotonic()
+        for came in [_safely(self._devices.take, frame.topic, frame.payload, now_s) for frame in frames]:
+            _safely(self._hear, came)
+        self._unadmitted.extend(frame.admit for frame in frames)
+        self._admit()
 
-    def _hear(self, topic: str, payload: bytes) -> None:
-        came = self._devices.take(topic, payload, time.monotonic())
-        if isinstance(came, Opened):
-            self._begin(came)
-        elif came is not None:
-            self._broker.publish(down(came[0]), came[1], FRAME_EXPIRY_S)
+    def _hear(self, came: tuple[str, bytes] | Plain | None) -> None:
+        said = self._devices.read(came) if isinstance(came, Plain) else came
+        if isinstance(said, Opened):
+            self._begin(said)
+        elif said is not None:
+            self._broker.publish(down(said[0]), said[1], FRAME_EXPIRY_S)
 
     def _begin(self, came: Opened) -> None:
         live, message = came.live, came.message
@@ -220,8 +245,11 @@ class App:
 
     def _walked(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        self._admit()
+
+    def _admit(self) -> None:
         while self._unadmitted and len(self._running) < self._settings.limits.in_flight:
-            self._unadmitted.pop(0)()
+            self._unadmitted.popleft()()
 
     async def _walk(self, live: Live, message: messages.Message, entry: Entry, way: Way, rid: str) -> None:
         began_s = time.monotonic()
@@ -284,9 +312,19 @@ class App:
         ms = None if seconds is None else round(seconds * 1000)
         members = {"rid": _shown_rid(message), "device": live.device, "step": step, "outcome": outcome, "code": told.why}
         logs.line("request", level, **members, status=reply.get("status"), ms=ms)
-        if not live.exchange.closed and not live.keyed.over(int(time.monotonic() - live.born_s)):
-            frame, _ = live.keyed.seal(plaintext, entry.answers)
-            self._broker.publish(down(live.device), bytes(frame), FRAME_EXPIRY_S)
+        self._told.add(_Reply(live, entry, plaintext))
+
+    def _seal(self, replies: list[_Reply]) -> None:
+        now_s = time.monotonic()
+        for live, frame in [(reply.live, _safely(self._sealed, reply, now_s)) for reply in replies]:
+            if frame is not None:
+                self._broker.publish(down(live.device), frame, FRAME_EXPIRY_S)
+
+    def _sealed(self, reply: _Reply, now_s: float) -> bytes | None:
+        live = reply.live
+        if live.exchange.closed or live.keyed.over(int(now_s - live.born_s)):
+            return None
+        return bytes(live.keyed.seal(reply.plaintext, reply.entry.answers)[0])
 
     def _show(self, live: Live, message: messages.Message) -> None:
         # `shown` masks what messages.py calls secret; a canary in each of those fields is looked for by a test.

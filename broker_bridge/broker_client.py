@@ -16,6 +16,7 @@ from typing import NamedTuple, cast
 import mqtt5
 
 from broker_bridge import logs
+from broker_bridge.life import Turn
 
 CONNECT_S = 10
 ANSWER_S = 5  # a broker that lets a PINGREQ wait longer is gone
@@ -197,7 +198,7 @@ class _Connection(asyncio.Protocol):
         self._sent: dict[int, _Out] = {}
         self._packet_id = 0
         self._owed: deque[list[int]] = deque()  # [packet id, 1 once admitted], in the order of arrival
-        self._out: list[bytes] = []
+        self._out: Turn[bytes] = Turn(self._write_all)
         self.unsubscribing = False
         self._heard = True
         self._keep_alive_s = login.keep_alive_s
@@ -297,7 +298,7 @@ class _Connection(asyncio.Protocol):
     def goodbye(self) -> None:
         if self._transport is not None and not self._closed.done():
             self._write(mqtt5.DisconnectPacket().write())
-            self._flush()
+            self._out.end()
             self._transport.close()
             self._closed.set_result("goodbye")
 
@@ -374,12 +375,8 @@ class _Connection(asyncio.Protocol):
             self._write(mqtt5.PubAckPacket(self._owed.popleft()[0]).write())
 
     def _write(self, packet: bytes) -> None:
-        """Joins what one turn of the loop says: one TLS record and one system call instead of one for each packet."""
-        self._out.append(packet)
-        if len(self._out) == 1:
-            asyncio.get_running_loop().call_soon(self._flush)
+        self._out.add(packet)
 
-    def _flush(self) -> None:
-        packets, self._out = self._out, []
-        if packets and self._transport is not None and not self._closed.done():
+    def _write_all(self, packets: list[bytes]) -> None:
+        if self._transport is not None and not self._closed.done():
             self._transport.write(b"".join(packets))

@@ -31,8 +31,19 @@ parse = functools.lru_cache(4096)(bridge_side.parse)
 down = functools.lru_cache(4096)(bridge_side.down)
 
 
+class Plain(NamedTuple):
+    """What this session's device certainly sent: does not print. `answers`: for Session.seal."""
+
+    live: "Live"
+    plaintext: bytes
+    answers: tuple[bytes, bytes]
+
+    def __repr__(self) -> str:
+        return f"Plain({self.live.device})"
+
+
 class Opened(NamedTuple):
-    """A request that this session's device certainly sent. `digest`: of its plaintext; `answers`: for Session.seal."""
+    """A request that was in a Plain. `digest`: of its plaintext."""
 
     live: "Live"
     message: Message
@@ -123,8 +134,8 @@ class Devices:
         """True while there is a session, or a handshake that may become one."""
         return bool(self._by_sid or self._pending)
 
-    def take(self, topic: str, payload: bytes, now_s: float) -> tuple[str, bytes] | Opened | None:
-        """What a frame leads to: (device, payload) to publish on its `down`, an Opened request, or nothing."""
+    def take(self, topic: str, payload: bytes, now_s: float) -> tuple[str, bytes] | Plain | None:
+        """What a frame leads to: (device, payload) to publish on its `down`, a plaintext for `read`, or nothing."""
         who = self.who(topic)
         if who is None:
             return None
@@ -154,6 +165,21 @@ class Devices:
             )
             return self._hint(device, speaker, now_s, "unknown_device")
         return self._message_1(device, parts[0], speaker, now_s)
+
+    def read(self, plain: Plain) -> tuple[str, bytes] | Opened | None:
+        """What a plaintext leads to: as `take`, or the request that it is."""
+        live = plain.live
+        try:
+            message = tables.unpack(plain.plaintext)
+        except PeerError:
+            return self._drop("malformed")
+        if not is_request(message):
+            return self._drop("malformed")
+        if self.handing_over and not live.exchange.bound(message):
+            # To the device this session is unknown from now on: it opens another one and asks there (wire/README.md, rule 6).
+            self._end(live, "handed_over")
+            return live.device, REFUSAL
+        return Opened(live, message, sha256(plain.plaintext).digest(), plain.answers)
 
     def who(self, topic: str) -> "_Who | None":
         """Who says something by this topic, within what they may say; None where nobody does."""
@@ -254,7 +280,7 @@ class Devices:
         self._log("handshake", rid=pending.rid, device=device, step="proof", outcome="keyed")
         return device, pending.step_4
 
-    def _sealed(self, device: str, frame: session.Frame, speaker: _Speaker, now_s: float) -> tuple[str, bytes] | Opened | None:
+    def _sealed(self, device: str, frame: session.Frame, speaker: _Speaker, now_s: float) -> tuple[str, bytes] | Plain | None:
         live = self._by_sid.get(frame.sid)
         if live is None or live.device != device:
             return self._hint(device, speaker, now_s, "unknown_session")
@@ -270,17 +296,7 @@ class Devices:
             return self._drop("forged")
         if not live.confirmed:
             self._confirm(live)
-        try:
-            message = tables.unpack(plaintext)
-        except PeerError:
-            return self._drop("malformed")
-        if not is_request(message):
-            return self._drop("malformed")
-        if self.handing_over and not live.exchange.bound(message):
-            # To the device this session is unknown from now on: it opens another one and asks there (wire/README.md, rule 6).
-            self._end(live, "handed_over")
-            return device, REFUSAL
-        return Opened(live, message, sha256(plaintext).digest(), answers)
+        return Plain(live, plaintext, answers)
 
     def _confirm(self, live: Live) -> None:
         before = self._confirmed.pop(live.device, None)

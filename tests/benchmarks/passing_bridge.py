@@ -1,4 +1,4 @@
-"""The bridge with its payloads passed through unopened: MQTT in, one HTTPS POST, MQTT out, with its clients, limits, log, numbers.
+"""The bridge with its payloads passed through unopened: MQTT in, one HTTPS POST, MQTT out, with clients, limits, log, numbers.
 
 Not a bridge: it knows no session and no message. What the real one costs more is the price of sealing and checking.
 argv: bridge.toml, the replica's name.
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from broker_bridge import life, logs, settings
-from broker_bridge.app import FRAME_EXPIRY_S, App
+from broker_bridge.app import FRAME_EXPIRY_S, App, Arrived
 from broker_bridge.devices import down
 from latchpin.wire import bridge_side
 
@@ -18,11 +18,14 @@ from latchpin.wire import bridge_side
 class Unopened(App):
     """App's way for a CHALLENGE of whoever may speak, without what App does to the payload."""
 
-    def _hear(self, topic: str, payload: bytes) -> None:
-        who = self._devices.who(topic)
-        if who is not None:
-            rid = payload[:4].hex()
-            self._start("challenge", rid, who.device, self._carry(who.device, payload, rid))
+    def _take(self, frames: list[Arrived]) -> None:
+        for frame in frames:
+            who = self._devices.who(frame.topic)
+            if who is not None:
+                rid = frame.payload[:4].hex()
+                self._start("challenge", rid, who.device, self._carry(who.device, frame.payload, rid))
+        self._unadmitted.extend(frame.admit for frame in frames)
+        self._admit()
 
     async def _carry(self, device: str, payload: bytes, rid: str) -> None:
         began_s = time.monotonic()

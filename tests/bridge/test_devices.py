@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from broker_bridge.devices import HINT_EVERY_S, PENDING_S, REFUSAL, Devices, Opened
+from broker_bridge.devices import HINT_EVERY_S, PENDING_S, REFUSAL, Devices, Opened, Plain
 from broker_bridge.handshake import Responder
 from broker_bridge.registry import Registry
 from broker_bridge.settings import Limits
@@ -64,7 +64,8 @@ class House:
         return identity
 
     def take(self, topic: str, payload: bytes) -> Any:
-        return self.devices.take(topic, payload, self.now_s)
+        came = self.devices.take(topic, payload, self.now_s)
+        return self.devices.read(came) if isinstance(came, Plain) else came
 
     def hello(self, talk: Talk, payload: bytes | None = None) -> bytes | None:
         came = self.take(topics.topic(talk.identity.device, "hello"), payload or talk.hello())
