@@ -13,14 +13,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from random import SystemRandom
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from broker_bridge import bridge_key, exchange, life, logs, profile, traces, translate
+from broker_bridge import bridge_key, life, logs, profile, traces
+from broker_bridge.answering import Answering, Wanted
 from broker_bridge.as_client import PROBE_EVERY_S, AsClient
 from broker_bridge.broker_client import BrokerClient, Login
 from broker_bridge.configuration import ConfigurationError
-from broker_bridge.devices import Devices, Live, Opened, Plain, down, parse
-from broker_bridge.exchange import Ask, Call, Discover, Entry, Told, Way, World
+from broker_bridge.devices import Devices, Opened, Plain, down, parse
+from broker_bridge.exchange import Call, Discover, World
 from broker_bridge.handshake import Responder
 from broker_bridge.https_client import HttpsClient
 from broker_bridge.inventory import Inventory
@@ -29,8 +30,8 @@ from broker_bridge.refusals import Refused
 from broker_bridge.registry import Registry
 from broker_bridge.relay import Relay
 from broker_bridge.settings import Https, RegistrySource, Settings
-from latchpin.wire import bridge_side, messages
-from latchpin.wire.bridge_side import CODES
+from latchpin.wire import bridge_side
+from latchpin.wire.messages import Message
 
 FRAME_EXPIRY_S = 10  # a device waits 5 s for a reply, asks once more, and then takes the replica for dead
 REGISTRY_EVERY_S = 2
@@ -73,11 +74,6 @@ def new_replica() -> str:
     return "r-" + os.urandom(6).hex()
 
 
-def _shown_rid(message: messages.Message) -> str:
-    """The half of a request's id that screens and logs show."""
-    return message.fields["rid"][:4].hex()
-
-
 def _safely(step: Callable[..., _T], *given: object) -> _T | None:
     # A defect of ours must not become a way to stop the bridge from outside.
     try:
@@ -91,15 +87,6 @@ class Arrived(NamedTuple):
     topic: str
     payload: bytes
     admit: Callable[[], None]
-
-
-class _Reply(NamedTuple):
-    live: Live
-    entry: Entry
-    plaintext: bytes
-
-    def __repr__(self) -> str:
-        return f"_Reply({self.live.device})"
 
 
 class App:
@@ -124,12 +111,14 @@ class App:
             self._inventory.on_asked = lambda device: self._devices.follow((device,))
         filters = [bridge_side.SHARED_HELLO, bridge_side.replica_filter(self.replica)]
         self._broker = BrokerClient(login(settings), filters, self._on_publish, SystemRandom(), self._on_ready)
-        self._came, self._told = life.Turn(self._take), life.Turn(self._seal)
-        self._running: set[asyncio.Task[None]] = set()
+        self._came = life.Turn(self._take)
         self._asking: set[asyncio.Task[None]] = set()
         self._unadmitted: deque[Callable[[], None]] = deque()
         self._metrics = Metrics(self._numbers)
         self._tracer = traces.tracer(settings.operations, self.replica)
+        self._answering = Answering(
+            self._world, self._fetch, self._nonce, self._publish, self._metrics, self._tracer, self._admit
+        )
         self._service_manager = ServiceManager()
 
     async def run(self) -> None:
@@ -151,9 +140,10 @@ class App:
                     await self._hand_over(at_once)
             finally:
                 # The broker's room says goodbye when it is cancelled, after the last reply.
-                everything = [*self._running, *self._asking, *rooms, stopping]
+                everything = [*self._asking, *rooms, stopping]
                 for part in everything:
                     part.cancel()
+                await asyncio.gather(*self._answering.cancel(), return_exceptions=True)
                 results = await asyncio.gather(*everything, return_exceptions=True)
                 for client in (*self._clients.values(), *([self._inventory] if self._inventory else [])):
                     await client.close()
@@ -171,7 +161,7 @@ class App:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HAND_OVER_S):
                 while self._broker.connected and not at_once.is_set():
-                    if not (self._running or self._asking or self._devices.speaking or self._broker.unsubscribing):
+                    if not (self._answering.under_way or self._asking or self._devices.speaking or self._broker.unsubscribing):
                         break
                     await asyncio.sleep(0.02)
 
@@ -224,113 +214,30 @@ class App:
     def _hear(self, came: tuple[str, bytes] | Plain | None) -> None:
         said = self._devices.read(came) if isinstance(came, Plain) else came
         if isinstance(said, Opened):
-            self._begin(said)
+            self._answering.begin(said)
         elif said is not None:
-            self._broker.publish(down(said[0]), said[1], FRAME_EXPIRY_S)
-
-    def _begin(self, came: Opened) -> None:
-        live, message = came.live, came.message
-        self._show(live, message)
-        entry, way = live.exchange.begin(message, came.digest, came.answers, self._world, time.monotonic())
-        if isinstance(way, Told):
-            self._reply(live, message, entry, way if way is not entry.told else Told(way.message, "repeated"))
-        elif way is not None:
-            rid = _shown_rid(message)
-            self._start(message.name.lower(), rid, live.device, self._walk(live, message, entry, way, rid))
-
-    def _start(self, step: str, rid: str, device: str, walk: Coroutine[None, None, None]) -> None:
-        task = asyncio.ensure_future(self._tracer.request(step, rid, device, walk))
-        self._running.add(task)
-        task.add_done_callback(self._walked)
-
-    def _walked(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._admit()
+            self._publish(*said)
 
     def _admit(self) -> None:
-        while self._unadmitted and len(self._running) < self._settings.limits.in_flight:
+        while self._unadmitted and len(self._answering.under_way) < self._settings.limits.in_flight:
             self._unadmitted.popleft()()
 
-    async def _walk(self, live: Live, message: messages.Message, entry: Entry, way: Way, rid: str) -> None:
-        began_s = time.monotonic()
-        try:
-            told = await self._fetch_along(way, rid)
-            live.exchange.finish(entry, told)
-            self._reply(live, message, entry, told, time.monotonic() - began_s)
-        except Exception as failure:
-            logs.line("defect", logging.ERROR, failure, rid=rid, device=live.device, step=message.name.lower())
-            told = translate.refused(message, Refused("internal", "defect"))
-            live.exchange.finish(entry, told)
-            self._reply(live, message, entry, told)
+    def _fetch(self, wanted: Wanted, request_id: str) -> tuple[str, Coroutine[Any, Any, Any]]:
+        if isinstance(wanted, Call):
+            return "resource", self._relay.call(wanted, self._https(wanted.resource), request_id)
+        if isinstance(wanted, Discover):
+            found = self._as_client.discovered(wanted.resource, self._https(wanted.resource), request_id)
+            return "authorization_server", found
+        return "authorization_server", self._as_client.post(wanted, request_id)
 
-    async def _fetch_along(self, way: Way, request_id: str) -> Told:
-        came: object = None
-        failure: Refused | None = None
-        while True:
-            try:
-                wanted = way.throw(failure) if failure else way.send(came)
-            except StopIteration as end:
-                return end.value
-            failure = None
-            try:
-                came = await self._fetch(wanted, request_id)
-            except Refused as refusal:
-                failure = refusal
+    def _nonce(self, message: Message) -> str | None:
+        if message.name != "CALL":
+            return self._as_client.nonce
+        called, known = message["resource"], self._settings.resources
+        return self._relay.nonces.get(known[called].uri) if called < len(known) else None
 
-    async def _fetch(self, wanted: Discover | Ask | Call, request_id: str) -> object:
-        upstream, call = "authorization_server", None
-        if isinstance(wanted, Ask):
-            call = self._as_client.post(wanted, request_id)
-        elif isinstance(wanted, Discover):
-            call = self._as_client.discovered(wanted.resource, self._https(wanted.resource), request_id)
-        else:
-            upstream, call = "resource", self._relay.call(wanted, self._https(wanted.resource), request_id)
-        with self._metrics.upstream(upstream):
-            return await self._tracer.upstream(upstream, call)
-
-    def _reply(self, live: Live, message: messages.Message, entry: Entry, told: Told, seconds: float | None = None) -> None:
-        nonce = self._as_client.nonce
-        if message.name == "CALL":
-            called = message["resource"]
-            known = self._settings.resources
-            nonce = self._relay.nonces.get(known[called].uri) if called < len(known) else None
-        try:
-            plaintext = exchange.sealable(told, int(time.time()), nonce)
-        except Refused as refusal:
-            told = translate.refused(message, refusal)
-            plaintext = exchange.sealable(told, int(time.time()), None)
-        reply, step, level, challenge = told.message, message.name.lower(), logging.INFO, None
-        outcome = reply.name.lower()
-        if reply.name == "ERROR":
-            outcome = CODES[reply["error"]]
-            level = logging.ERROR if outcome == "internal" else logging.WARNING if outcome == "try_later" else logging.INFO
-        if message.name == "CHALLENGE":
-            challenge = "answer" if message.get("answers") else "start" if message.get("auth_session") is None else "ask"
-        self._tracer.answered(outcome, told.why)
-        self._metrics.answered(step, outcome, challenge, seconds, told.why == "repeated")
-        self._show(live, reply)
-        ms = None if seconds is None else round(seconds * 1000)
-        members = {"rid": _shown_rid(message), "device": live.device, "step": step, "outcome": outcome, "code": told.why}
-        logs.line("request", level, **members, status=reply.get("status"), ms=ms)
-        self._told.add(_Reply(live, entry, plaintext))
-
-    def _seal(self, replies: list[_Reply]) -> None:
-        now_s = time.monotonic()
-        for live, frame in [(reply.live, _safely(self._sealed, reply, now_s)) for reply in replies]:
-            if frame is not None:
-                self._broker.publish(down(live.device), frame, FRAME_EXPIRY_S)
-
-    def _sealed(self, reply: _Reply, now_s: float) -> bytes | None:
-        live = reply.live
-        if live.exchange.closed or live.keyed.over(int(now_s - live.born_s)):
-            return None
-        return bytes(live.keyed.seal(reply.plaintext, reply.entry.answers)[0])
-
-    def _show(self, live: Live, message: messages.Message) -> None:
-        # `shown` masks what messages.py calls secret; a canary in each of those fields is looked for by a test.
-        if logs.debugging():
-            decoded = bridge_side.shown(message)
-            logs.line("message", logging.DEBUG, rid=_shown_rid(message), device=live.device, decoded=decoded)
+    def _publish(self, device: str, payload: bytes) -> None:
+        self._broker.publish(down(device), payload, FRAME_EXPIRY_S)
 
     async def _housekeeping(self) -> None:
         seconds = 0
@@ -368,7 +275,7 @@ class App:
         yield Number("latchpin_bridge_authorization_server_reachable", self._as_client.reachable)
         yield Number("latchpin_bridge_authorization_server_given_up", self._as_client.given_up)
         yield Number("latchpin_bridge_handshakes_pending", self._devices.pending)
-        yield Number("latchpin_bridge_requests_running", len(self._running))
+        yield Number("latchpin_bridge_requests_running", len(self._answering.under_way))
         for name, count in (*self._devices.counts.items(), *self._broker.counts.items()):
             kind, _, reason = name.partition("_")
             if kind in ("dropped", "ended"):

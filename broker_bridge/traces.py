@@ -20,16 +20,16 @@ _T = TypeVar("_T")
 class Tracer(Protocol):
     """What app.py tells."""
 
-    def request(self, step: str, request_id: str, device: str, walk: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
-        """`walk` with a span around it: that of a request."""
+    def begun(self, step: str, request_id: str, device: str) -> object:
+        """The span of a request, from now on."""
         ...
 
-    def upstream(self, name: str, call: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
+    def upstream(self, span: object, name: str, call: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
         """`call` with a span around it: that of an HTTPS call, beneath the one of its request."""
         ...
 
-    def answered(self, outcome: str, code: str | None) -> None:
-        """What the device is told, in the span of its request."""
+    def answered(self, span: object, outcome: str, code: str | None) -> None:
+        """What the device is told: with that its span ends. span: None where nothing had to be fetched."""
         ...
 
     def close(self) -> None:
@@ -40,13 +40,13 @@ class Tracer(Protocol):
 class Silence:
     """No endpoint, no spans."""
 
-    def request(self, step: str, request_id: str, device: str, walk: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
-        return walk
+    def begun(self, step: str, request_id: str, device: str) -> object:
+        return None
 
-    def upstream(self, name: str, call: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
+    def upstream(self, span: object, name: str, call: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
         return call
 
-    def answered(self, outcome: str, code: str | None) -> None:
+    def answered(self, span: object, outcome: str, code: str | None) -> None:
         return None
 
     def close(self) -> None:
@@ -82,36 +82,36 @@ class OpenTelemetry:
         self._tracer = self._provider.get_tracer("latchpin", __version__)
         self._trace = trace
 
-    async def request(self, step: str, request_id: str, device: str, walk: Coroutine[Any, Any, _T]) -> _T:
-        with self._span(step, self._trace.SpanKind.SERVER, {"latchpin.request_id": request_id, "latchpin.device": device}):
-            return await walk
+    def begun(self, step: str, request_id: str, device: str) -> object:
+        attributes = {"latchpin.request_id": request_id, "latchpin.device": device}
+        return self._tracer.start_span(step, kind=self._trace.SpanKind.SERVER, attributes=attributes)
 
-    async def upstream(self, name: str, call: Coroutine[Any, Any, _T]) -> _T:
-        with self._span(name, self._trace.SpanKind.CLIENT, {}) as span:
+    async def upstream(self, span: Any, name: str, call: Coroutine[Any, Any, _T]) -> _T:
+        context, kind = self._trace.set_span_in_context(span), self._trace.SpanKind.CLIENT
+        # An exception's text and place stay here.
+        with self._tracer.start_as_current_span(
+            name, context, kind, record_exception=False, set_status_on_exception=False
+        ) as called:
             try:
                 return await call
             except Refused as refusal:
-                span.set_attribute("latchpin.code", refusal.why)
-                span.set_status(self._trace.StatusCode.ERROR)
+                called.set_attribute("latchpin.code", refusal.why)
+                called.set_status(self._trace.StatusCode.ERROR)
                 raise
 
-    def answered(self, outcome: str, code: str | None) -> None:
-        span = self._trace.get_current_span()
+    def answered(self, span: Any, outcome: str, code: str | None) -> None:
+        if span is None:
+            return
         span.set_attributes({"latchpin.outcome": outcome, **({"latchpin.code": code} if code else {})})
         if outcome in ("internal", "try_later"):
             span.set_status(self._trace.StatusCode.ERROR)
+        span.end()
 
     def close(self) -> None:
         # Where the collector is away, the exporter goes on trying for more than a minute.
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
         closing.join(EXPORT_S + 1)
-
-    def _span(self, name: str, kind: Any, attributes: dict[str, str]) -> Any:
-        # An exception's text and place stay here.
-        return self._tracer.start_as_current_span(
-            name, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
-        )
 
 
 def tracer(configured: Operations, replica: str) -> Tracer:
