@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from broker_bridge import exchange, logs, translate
 from broker_bridge.devices import Live, Opened
@@ -20,6 +20,7 @@ from latchpin.wire import bridge_side
 from latchpin.wire.bridge_side import CODES
 from latchpin.wire.messages import Message
 
+_T = TypeVar("_T")
 Wanted = Discover | Ask | Call
 
 
@@ -124,17 +125,16 @@ class Answering:
         self._told.add(request)
 
     def _defect(self, request: Request, failure: BaseException) -> Told:
-        # A defect of ours must not become a way to stop the bridge from outside.
         logs.line("defect", logging.ERROR, failure, rid=request.rid, device=request.live.device, step=request.step)
         return translate.refused(request.message, Refused("internal", "defect"))
 
     def _tell(self, requests: list[Request]) -> None:
         for request in requests:
-            self._write(request)
+            safely(self._write, request)
         for request in requests:
-            self._count(request)
+            safely(self._count, request)
         now_s = time.monotonic()
-        for request, frame in [(request, self._seal(request, now_s)) for request in requests]:
+        for request, frame in [(request, safely(self._seal, request, now_s)) for request in requests]:
             if frame is not None:
                 self._publish(request.live.device, frame)
         self.under_way.difference_update(requests)
@@ -168,9 +168,18 @@ class Answering:
 
     def _seal(self, request: Request, now_s: float) -> bytes | None:
         live = request.live
-        if live.exchange.closed or live.keyed.over(int(now_s - live.born_s)):
+        if not request.plaintext or live.exchange.closed or live.keyed.over(int(now_s - live.born_s)):
             return None
         return bytes(live.keyed.seal(request.plaintext, request.entry.answers)[0])
+
+
+def safely(step: Callable[..., _T], *given: object) -> _T | None:
+    """What `step` gives; None and a line in the log where it fails: a defect of ours must not become a way to stop the bridge."""
+    try:
+        return step(*given)
+    except Exception as failure:
+        logs.line("defect", logging.ERROR, failure, step=step.__name__.strip("_"))
+        return None
 
 
 def shown_rid(message: Message) -> str:

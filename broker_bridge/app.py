@@ -13,10 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from random import SystemRandom
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from broker_bridge import bridge_key, life, logs, profile, traces
-from broker_bridge.answering import Answering, Wanted
+from broker_bridge.answering import Answering, Wanted, safely
 from broker_bridge.as_client import PROBE_EVERY_S, AsClient
 from broker_bridge.broker_client import BrokerClient, Login
 from broker_bridge.configuration import ConfigurationError
@@ -36,8 +36,6 @@ from latchpin.wire.messages import Message
 FRAME_EXPIRY_S = 10  # a device waits 5 s for a reply, asks once more, and then takes the replica for dead
 REGISTRY_EVERY_S = 2
 HAND_OVER_S = 10.0
-
-_T = TypeVar("_T")
 
 
 def login(settings: Settings) -> Login:
@@ -74,16 +72,9 @@ def new_replica() -> str:
     return "r-" + os.urandom(6).hex()
 
 
-def _safely(step: Callable[..., _T], *given: object) -> _T | None:
-    # A defect of ours must not become a way to stop the bridge from outside.
-    try:
-        return step(*given)
-    except Exception as failure:
-        logs.line("defect", logging.ERROR, failure, step=step.__name__.strip("_"))
-        return None
-
-
 class Arrived(NamedTuple):
+    """A frame, and what lets its PUBACK go."""
+
     topic: str
     payload: bytes
     admit: Callable[[], None]
@@ -206,8 +197,8 @@ class App:
 
     def _take(self, frames: list[Arrived]) -> None:
         now_s = time.monotonic()
-        for came in [_safely(self._devices.take, frame.topic, frame.payload, now_s) for frame in frames]:
-            _safely(self._hear, came)
+        for came in [safely(self._devices.take, frame.topic, frame.payload, now_s) for frame in frames]:
+            safely(self._hear, came)
         self._unadmitted.extend(frame.admit for frame in frames)
         self._admit()
 

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from broker_bridge import traces
+from broker_bridge import logs, traces
 from broker_bridge.answering import Answering, Wanted
 from broker_bridge.exchange import Discovered
 from broker_bridge.life import Turn
 from broker_bridge.oauth_api import AuthorizationServerMetadata
 from broker_bridge.operations import Metrics
 from broker_bridge.refusals import Refused
-from broker_bridge.settings import Operations
 from latchpin.wire.bridge_side import CODES
 from tests.bridge.driver import Talk, message
 from tests.bridge.test_devices import House
@@ -25,6 +24,18 @@ from tests.bridge.test_exchange import WORLD
 
 ISSUER = "https://as.example"
 METADATA = AuthorizationServerMetadata(issuer=ISSUER, token_endpoint=f"{ISSUER}/token", code_challenge_methods_supported=["S256"])
+
+
+class Faulty(traces.Silence):
+    """A tracer that fails at what is told to `of`."""
+
+    of = ""
+
+    def begun(self, step: str, request_id: str, device: str) -> object:
+        return request_id
+
+    def answered(self, span: object, outcome: str, code: str | None) -> None:
+        assert span != Faulty.of, "a fault of ours"
 
 
 class Desk:
@@ -37,8 +48,7 @@ class Desk:
         self.rooms: list[int] = []
         metrics = Metrics(lambda: ())
         publish = lambda device, frame: self.published.append((device, frame))  # noqa: E731
-        silence = traces.tracer(Operations(), "replica")
-        self.answering = Answering(WORLD, self.fetch, lambda _: "nonce", publish, metrics, silence, self.on_room)
+        self.answering = Answering(WORLD, self.fetch, lambda _: "nonce", publish, metrics, Faulty(), self.on_room)
 
     def on_room(self) -> None:
         self.rooms.append(len(self.answering.under_way))
@@ -82,6 +92,20 @@ def test_a_fault_of_ours_and_a_refusal_in_one_turn_are_told_to_their_own_devices
 
     assert asyncio.run(three()) == ["internal", "try_later", "OFFER"]
     assert desk.rooms[-1] == 0
+
+
+def test_a_fault_in_counting_one_answer_keeps_back_neither_it_nor_those_of_the_same_turn(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    async def two() -> list[str]:
+        asked = [desk.ask(desk.house.confirmed()) for _ in range(2)]
+        monkeypatch.setattr(Faulty, "of", asked[0][1])
+        await desk.settle()
+        return [desk.heard(talk, names) for talk, _, names in asked]
+
+    logs.start("info")
+    assert asyncio.run(two()) == ["OFFER", "OFFER"]
+    assert '"event":"defect"' in capfd.readouterr().err and not desk.answering.under_way
 
 
 def test_a_session_that_ends_before_its_answer_is_sealed_hears_nothing_and_the_others_do(desk: Desk):
