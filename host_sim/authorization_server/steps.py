@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from host_sim.authorization_server import attempts, challenges
 from host_sim.authorization_server.accounts import normal_name
 from host_sim.authorization_server.audit import audit_lock
-from host_sim.authorization_server.challenges.contract import NOBODY, Asked, At, Outcome
+from host_sim.authorization_server.challenges.contract import Asked, At, Outcome
 from host_sim.authorization_server.services import Services
 from host_sim.authorization_server.storage import Session, Transaction
 from host_sim.authorization_server.storage.pairing import UNKNOWN
+from host_sim.authorization_server.storage.rows import NOBODY
 
 MAX_NAME = 64
 
@@ -57,8 +58,8 @@ def answer(services: Services, transaction: Transaction, session: Session, given
     if challenge.NAMES_ACCOUNT:
         transaction.claim(session.id, claimed)
     at = _at(services, transaction, session, now_s, claimed)
-    account = None if not challenge.NAMES_ACCOUNT else at.who if at.who != NOBODY else f"name {claimed}"
-    attempt = attempts.charge(transaction, keys, session, account, at.who != NOBODY, now_s)
+    account = None if not challenge.NAMES_ACCOUNT else at.who.id if at.who.id != NOBODY else f"name {claimed}"
+    attempt = attempts.charge(transaction, keys, session, account, at.who.id != NOBODY, now_s)
     dead = at.dead()
     verdict = challenge.judge(at if attempt.live else dead, given)
     if verdict.outcome is Outcome.RIGHT and attempt.live:
@@ -104,5 +105,5 @@ def _at(services: Services, transaction: Transaction, session: Session, now_s: i
     device = transaction.device(UNKNOWN if session.decoy else session.device)
     known = session.account or (device.owner if device and session.asserted else None)
     named = transaction.prover_named(claimed)
-    who = known or named.id
+    who = transaction.prover(known) if known else named
     return At(transaction, services.keys, services.settings, session, now_s, who, known is not None)

@@ -9,9 +9,10 @@ import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from host_sim.authorization_server.challenges.contract import NOBODY, Asked, At, Outcome, Verdict
+from host_sim.authorization_server.challenges.contract import Asked, At, Outcome, Verdict
 from host_sim.authorization_server.keys import Keys
 from host_sim.authorization_server.storage import Account, Transaction
+from host_sim.authorization_server.storage.rows import NOBODY
 
 if TYPE_CHECKING:
     from host_sim.authorization_server.settings import InputEntry, Settings
@@ -53,18 +54,18 @@ def ask(at: At) -> Asked:
 def judge(at: At, answers: Mapping[str, str]) -> Verdict:
     given = at.transaction.given(at.session.id)
     for entry in _round(at, given):
-        given[entry.name] = _digest(at.keys, at.who, entry, answers.get(entry.name, ""))
+        given[entry.name] = _digest(at.keys, at.who.id, entry, answers.get(entry.name, ""))
         at.transaction.give(at.session.id, entry.name, given[entry.name])
     if _round(at, given):
         return Verdict(Outcome.MORE)
-    known = json.loads(at.transaction.prover(at.who).knowledge or "{}")
+    known = json.loads(at.who.knowledge or "{}")
     expected = [bytes.fromhex(known.get(entry.name, "")) or _UNKNOWN for entry in at.settings.knowledge_inputs]
     equal = [
         hmac.compare_digest(given[entry.name], digest)
         for entry, digest in zip(at.settings.knowledge_inputs, expected, strict=True)
     ]
     at.transaction.forget_given(at.session.id)
-    return Verdict(Outcome.RIGHT, at.who) if all(equal) else Verdict(Outcome.WRONG)
+    return Verdict(Outcome.RIGHT, at.who.id) if all(equal) else Verdict(Outcome.WRONG)
 
 
 def void(at: At) -> None:

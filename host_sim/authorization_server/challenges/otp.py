@@ -56,14 +56,14 @@ def ask(at: At) -> Asked:
 
 def judge(at: At, answers: Mapping[str, str]) -> Verdict:
     """A step is good once (RFC 6238, section 5.2), and so is none before it."""
-    seed = at.transaction.prover(at.who).totp
-    secret, typed = _secret(at.keys, at.who, seed or _NOT_ENROLLED), answers.get(NAME, "").encode()
+    seed = at.who.totp
+    secret, typed = _secret(at.keys, at.who.id, seed or _NOT_ENROLLED), answers.get(NAME, "").encode()
     used = -1
     for step in range(at.now_s // STEP_S - DRIFT_STEPS, at.now_s // STEP_S + DRIFT_STEPS + 1):
         if hmac.compare_digest(value(secret, step * STEP_S).encode(), typed):
             used = step
-    first = at.transaction.use_otp_step(at.who, used if seed else -1)
-    return Verdict(Outcome.RIGHT, at.who) if first else Verdict(Outcome.WRONG)
+    first = at.transaction.use_otp_step(at.who.name, used if seed else -1)
+    return Verdict(Outcome.RIGHT, at.who.id) if first else Verdict(Outcome.WRONG)
 
 
 def void(at: At) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from host_sim.authorization_server import user_codes
-from host_sim.authorization_server.challenges.contract import NOBODY, Asked, At, Outcome, Verdict
+from host_sim.authorization_server.challenges.contract import Asked, At, Outcome, Verdict
 from host_sim.authorization_server.keys import Keys
 from host_sim.authorization_server.storage import Session, Transaction
+from host_sim.authorization_server.storage.rows import NOBODY
 
 if TYPE_CHECKING:
     from host_sim.authorization_server.settings import Settings

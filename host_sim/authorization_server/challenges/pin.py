@@ -8,9 +8,10 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from host_sim.authorization_server.challenges.contract import NOBODY, Asked, At, Outcome, Verdict
+from host_sim.authorization_server.challenges.contract import Asked, At, Outcome, Verdict
 from host_sim.authorization_server.keys import Keys
 from host_sim.authorization_server.storage import Pin, Session, Transaction
+from host_sim.authorization_server.storage.rows import NOBODY
 from latchpin.wire.check_digit import damm
 
 if TYPE_CHECKING:

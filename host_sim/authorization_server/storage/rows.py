@@ -136,6 +136,9 @@ class Account(NamedTuple):
         return f"Account({self.id!r})"
 
 
+NO_ACCOUNT = Account(NOBODY, NOBODY, "", 0)
+
+
 class SignIn(NamedTuple):
     """A browser in which somebody is signed in. `digest` is the keyed hash of its cookie."""
 
