@@ -123,7 +123,8 @@ def test_everything_can_be_reached_and_done_by_keyboard(site, browser):
         party.start()
         page = context.new_page()
         page.goto("/")
-        page.keyboard.type("ada")  # the first field has the focus
+        expect(page.get_by_label("Name")).to_be_focused()
+        page.keyboard.type("ada")
         page.keyboard.press("Tab")
         page.keyboard.type(PASSWORD)
         page.keyboard.press("Enter")
