@@ -4,6 +4,7 @@ Not for requests and replies (challenge_endpoint.py), and not for comparing (cha
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from host_sim.authorization_server import attempts, challenges
 from host_sim.authorization_server.accounts import normal_name
@@ -11,7 +12,6 @@ from host_sim.authorization_server.audit import audit_lock
 from host_sim.authorization_server.challenges.contract import Asked, At, Outcome
 from host_sim.authorization_server.services import Services
 from host_sim.authorization_server.storage import Session, Transaction
-from host_sim.authorization_server.storage.pairing import UNKNOWN
 from host_sim.authorization_server.storage.rows import NOBODY
 
 MAX_NAME = 64
@@ -52,12 +52,13 @@ def answer(services: Services, transaction: Transaction, session: Session, given
     Counted first; where nothing may be compared the same work is done and its outcome thrown away.
     """
     challenge, keys = _challenge(session), services.keys
-    if not {item["name"] for item in ask(services, transaction, session, now_s).inputs} & set(given):
+    at = _at(services, transaction, session, now_s)
+    if not {item["name"] for item in challenge.ask(at).inputs} & set(given):
         return look(services, transaction, session, now_s)  # said for another challenge, or another round
     claimed = normal_name(given.get(services.settings.username.name, ""))[:MAX_NAME] or session.claimed or ""
     if challenge.NAMES_ACCOUNT:
         transaction.claim(session.id, claimed)
-    at = _at(services, transaction, session, now_s, claimed)
+        at = replace(at, who=transaction.prover(at.known) if at.known else transaction.prover_named(claimed))
     account = None if not challenge.NAMES_ACCOUNT else at.who.id if at.who.id != NOBODY else f"name {claimed}"
     attempt = attempts.charge(transaction, keys, session, account, at.who.id != NOBODY, now_s)
     dead = at.dead()
@@ -99,11 +100,9 @@ def _challenge(session: Session):
     return challenges.ALL[session.asking or ""]
 
 
-def _at(services: Services, transaction: Transaction, session: Session, now_s: int, claimed: str = "") -> At:
-    if not _challenge(session).NAMES_ACCOUNT:
-        return At(transaction, services.keys, services.settings, session, now_s)
-    device = transaction.device(UNKNOWN if session.decoy else session.device)
-    known = session.account or (device.owner if device and session.asserted else None)
-    named = transaction.prover_named(claimed)
-    who = transaction.prover(known) if known else named
-    return At(transaction, services.keys, services.settings, session, now_s, who, known is not None)
+def _at(services: Services, transaction: Transaction, session: Session, now_s: int) -> At:
+    known = None
+    if _challenge(session).NAMES_ACCOUNT:
+        owner = transaction.owner(session.device)
+        known = session.account or (owner if session.asserted and not session.decoy else None)
+    return At(transaction, services.keys, services.settings, session, now_s, known)

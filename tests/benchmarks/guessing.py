@@ -42,13 +42,13 @@ Prepare = Callable[[Services, Transaction, Session, str], None]
 
 
 class Situation(NamedTuple):
-    """`challenge` is asked; `prepare` makes it what it is; what `device` or `account` begin with "no" is unknown."""
+    """`challenge` is asked; `prepare` makes it what it is. `unknown`: there is no such "device" or "account"; its name stands among
+    those that there are."""
 
     name: str
     challenge: str
     prepare: Prepare
-    device: str = "lp"
-    account: str = "ac"
+    unknown: str = ""
 
 
 def _nothing(services: Services, transaction: Transaction, session: Session, account: str) -> None:
@@ -78,12 +78,12 @@ SITUATIONS = [
     Situation("expired PIN", "pin", _expire),
     Situation("no PIN issued", "pin", _nothing),
     Situation("locked session", "pin", _lock),
-    Situation("unknown device", "pin", _nothing, device="no"),
+    Situation("unknown device", "pin", _nothing, unknown="device"),
     Situation("wrong one-time code", "otp", _nothing),
     Situation("account of 20 failures", "otp", _limit),
     Situation("locked session", "otp", _lock),
-    Situation("unknown account", "otp", _nothing, account="no"),
-    Situation("unknown device", "otp", _nothing, device="no"),
+    Situation("unknown account", "otp", _nothing, unknown="account"),
+    Situation("unknown device", "otp", _nothing, unknown="device"),
 ]
 
 
@@ -122,15 +122,15 @@ class Guesser:
 
     def __init__(self, number: int, situation: Situation, caller: Caller, services: Services) -> None:
         self.situation, self._caller = situation, caller
-        device = f"{situation.device}-{situation.challenge}-{number:06}"
         account = f"ac-{number:06}"
-        self._answers = {"pin": {"pin": "123456782"}, "otp": {"username": f"{situation.account}{number:06}", "otp": "123456"}}
-        fields = {"response_type": "code", "scope": "led:read", "resource": running.RESOURCE, "device_id": device}
+        self._answers = {"pin": {"pin": "123456782"}, "otp": {"username": f"ac{number:06}", "otp": "123456"}}
+        fields = {"response_type": "code", "scope": "led:read", "resource": running.RESOURCE}
+        fields["device_id"] = _device(number, situation)
         fields |= {"code_challenge": verifier_and_challenge()[1], "code_challenge_method": "S256"}
         _, said = caller.ask(fields)
         self._auth_session = said["auth_session"]
         with services.storage.transaction() as transaction:
-            if situation.challenge == "otp" and situation.account == "ac":
+            if situation.challenge == "otp" and situation.unknown != "account":
                 row = Account(account, f"ac{number:06}", "no password", services.now_s())
                 transaction.add_account(row)
                 otp.enrol(transaction, services.keys, row, "bench")
@@ -150,17 +150,23 @@ def welch(one: list[float], other: list[float]) -> float:
     return (statistics.fmean(one) - statistics.fmean(other)) / math.sqrt(spread)
 
 
+def _device(number: int, situation: Situation) -> str:
+    return f"lp-{situation.challenge}-{number:06}"
+
+
 def _kept(samples: list[float]) -> list[float]:
     return sorted(samples)[: int(len(samples) * KEPT)]
 
 
 def _measure(folder: Path, samples: int) -> list[list[Taken]]:
     sessions = samples // A_SESSION
-    names = [f"lp-{challenge}-{number:06}" for challenge in ("pin", "otp") for number in range(sessions * len(SITUATIONS))]
+    order = [number % len(SITUATIONS) for number in range(sessions * len(SITUATIONS))]
+    random.Random(secrets.randbits(64)).shuffle(order)
+    every = [(number, SITUATIONS[which]) for number, which in enumerate(order)]
     settings: dict[str, Any] = {
         "log_level": "warning",
         "session_ttl_s": 3600,
-        "devices": names,
+        "devices": [_device(number, situation) for number, situation in every if situation.unknown != "device"],
         "clients": [{"id": running.BRIDGE, "secret": running.BRIDGE_SECRET, "dpop_bound_access_tokens": False}],
         "policy": [{"device": "*-otp-*", "challenges": ["otp"]}, {"challenges": ["pin"]}],
     }
@@ -168,8 +174,6 @@ def _measure(folder: Path, samples: int) -> list[list[Taken]]:
     with running.server(folder, **settings) as server:
         services = open_services(load(server.config, {}))
         caller = Caller(server)
-        order = [number % len(SITUATIONS) for number in range(sessions * len(SITUATIONS))]
-        random.Random(secrets.randbits(64)).shuffle(order)
         guessers = [(which, Guesser(number, SITUATIONS[which], caller, services)) for number, which in enumerate(order)]
         for _ in range(A_SESSION):
             random.shuffle(guessers)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from host_sim.authorization_server.keys import Keys
 from host_sim.authorization_server.storage import Session, Transaction
-from host_sim.authorization_server.storage.rows import NO_ACCOUNT, Account
+from host_sim.authorization_server.storage.rows import NO_PROVER, Prover
 
 if TYPE_CHECKING:
     from host_sim.authorization_server.settings import Settings
@@ -25,7 +25,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class At:
-    """Where a session stands. `who`: the account that is to be proved, `known` without being said, or only said.
+    """Where a session stands. `known`: the id of the account where nobody has to say it. `who`: the account that is to be proved.
 
     Not `live`: the same work is done, and nothing can be right.
     """
@@ -35,12 +35,12 @@ class At:
     settings: "Settings"
     session: Session
     now_s: int
-    who: Account = NO_ACCOUNT
-    known: bool = False
+    known: str | None = None
+    who: Prover = NO_PROVER
     live: bool = True
 
     def dead(self) -> "At":
-        return replace(self, who=NO_ACCOUNT, live=False)
+        return replace(self, who=NO_PROVER, live=False)
 
 
 @dataclass(frozen=True)

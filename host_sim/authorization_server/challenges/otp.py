@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from host_sim.authorization_server.challenges.contract import Asked, At, Outcome, Verdict
 from host_sim.authorization_server.keys import Keys
 from host_sim.authorization_server.storage import Account, Transaction
+from host_sim.authorization_server.storage.rows import NOBODY
 
 if TYPE_CHECKING:
     from host_sim.authorization_server.settings import Settings
@@ -62,7 +63,8 @@ def judge(at: At, answers: Mapping[str, str]) -> Verdict:
     for step in range(at.now_s // STEP_S - DRIFT_STEPS, at.now_s // STEP_S + DRIFT_STEPS + 1):
         if hmac.compare_digest(value(secret, step * STEP_S).encode(), typed):
             used = step
-    first = at.transaction.use_otp_step(at.who.name, used if seed else -1)
+    fresh = seed is not None and used > at.who.totp_step
+    first = at.transaction.use_otp_step(at.who.id if fresh else NOBODY, used)
     return Verdict(Outcome.RIGHT, at.who.id) if first else Verdict(Outcome.WRONG)
 
 

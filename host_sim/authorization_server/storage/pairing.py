@@ -33,6 +33,11 @@ class Pairing(Tables):
     def device(self, device: str) -> Device | None:
         return self._one(Device, "device = ?", device)
 
+    def owner(self, device: str) -> str | None:
+        """From an index that has it: whether there is such a device costs the same."""
+        found = self._execute("SELECT owner FROM devices INDEXED BY owners WHERE device = ?", (device,)).fetchone()
+        return found[0] if found else None
+
     def devices(self) -> list[Device]:
         return self._all(Device, "device <> ? ORDER BY device", UNKNOWN)
 

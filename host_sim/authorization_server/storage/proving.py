@@ -3,7 +3,7 @@
 Not for sessions: pairing.py.
 """
 
-from host_sim.authorization_server.storage.rows import MAX_TRIES, NO_ACCOUNT, Account, Pin, Session
+from host_sim.authorization_server.storage.rows import MAX_TRIES, NO_PROVER, Account, Pin, Prover, Session
 from host_sim.authorization_server.storage.tables import Tables
 
 DAY_S = 86400
@@ -45,23 +45,24 @@ class Proving(Tables):
         found = self._execute("SELECT approved, account FROM pairing_codes WHERE session = ?", (session,)).fetchone()
         return (bool(found[0]), found[1]) if found else (False, None)
 
-    # Accounts that something is to be proved about: NO_ACCOUNT where there is none, at the same cost
+    # Accounts that something is to be proved about: NO_PROVER where there is none, at the same cost
 
-    def prover(self, account: str) -> Account:
-        return self._one_or(NO_ACCOUNT, "id = ?", account)
+    def prover(self, account: str) -> Prover:
+        found = self._one(Account, "id = ?", account)
+        return Prover(found.id, found.totp, found.knowledge, found.totp_step) if found else NO_PROVER
 
-    def prover_named(self, name: str) -> Account:
-        return self._one_or(NO_ACCOUNT, "name = ?", name)
+    def prover_named(self, name: str) -> Prover:
+        return self._one_or(NO_PROVER, "name = ?", name)
 
     # One-time passwords
 
     def set_otp(self, account: str, seed: bytes) -> None:
         self._execute("UPDATE accounts SET totp = ?, totp_step = 0 WHERE id = ?", (seed, account))
 
-    def use_otp_step(self, name: str, step: int) -> bool:
-        """False: this step was used, or a later one. By its name, as the account was found: looking for none costs as much."""
+    def use_otp_step(self, account: str, step: int) -> bool:
+        """False: this step was used, or a later one."""
         return (
-            self._execute("UPDATE accounts SET totp_step = ? WHERE name = ? AND totp_step < ?", (step, name, step)).rowcount == 1
+            self._execute("UPDATE accounts SET totp_step = ? WHERE id = ? AND totp_step < ?", (step, account, step)).rowcount == 1
         )
 
     # Knowledge

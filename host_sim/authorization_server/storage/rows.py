@@ -136,7 +136,19 @@ class Account(NamedTuple):
         return f"Account({self.id!r})"
 
 
-NO_ACCOUNT = Account(NOBODY, NOBODY, "", 0)
+class Prover(NamedTuple):
+    """What of an account proving needs, and an index has: found or not, nothing else is read. Prints nothing but the id."""
+
+    id: str
+    totp: bytes | None = None
+    knowledge: str | None = None
+    totp_step: int = 0
+
+    def __repr__(self) -> str:
+        return f"Prover({self.id!r})"
+
+
+NO_PROVER = Prover(NOBODY)
 
 
 class SignIn(NamedTuple):

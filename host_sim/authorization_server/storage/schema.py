@@ -135,6 +135,8 @@ MIGRATIONS = (
     """,
     """
     DROP TABLE proofs;
-    CREATE TABLE proofs (expires INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (expires, digest)) WITHOUT ROWID
+    CREATE TABLE proofs (expires INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (expires, digest)) WITHOUT ROWID;
+    CREATE INDEX owners ON devices (device, owner);
+    CREATE INDEX provers ON accounts (name, id, totp, knowledge, totp_step)
     """,
 )
