@@ -42,8 +42,8 @@ Prepare = Callable[[Services, Transaction, Session, str], None]
 
 
 class Situation(NamedTuple):
-    """`challenge` is asked; `prepare` makes it what it is. `unknown`: there is no such "device" or "account"; its name stands among
-    those that there are."""
+    """`challenge` is asked; `prepare` makes it what it is. `unknown`: there is no such "device" or "account", whose name is among
+    the names of those that there are."""
 
     name: str
     challenge: str
