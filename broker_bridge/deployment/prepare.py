@@ -15,7 +15,7 @@ import trustme
 from broker_bridge import bridge_key, mosquitto
 from broker_bridge.registry import Registry, hash_mqtt_password
 
-CLIENT, BRIDGE, SCOPE = "latchpin-device", "bridge", "led:read led:write"
+CLIENT, MCP_CLIENT, BRIDGE, SCOPE = "latchpin-device", "latchpin-mcp", "bridge", "led:read led:write"
 CONTAINERS = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]  # whence container engines take addresses
 ISSUER, RESOURCE, INSIDE = "https://as:9443", "https://mcp:7443/mcp", Path("/config")
 
@@ -34,12 +34,14 @@ def prepare(folder: Path) -> str:
             (part / "server.pem").write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
     for part in (folder, parts["mcp"], parts["bridge"]):
         authority.cert_pem.write_to_path(part / "ca.pem")
-    broker_password, client_secret = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    broker_password, client_secret, mcp_secret = (secrets.token_urlsafe(32) for _ in range(3))
     registry = Registry(parts["bridge"] / "devices.toml")
     key = bridge_key.make(parts["bridge"] / "bridge.key")
     (parts["bridge"] / "broker.password").write_text(broker_password)
     for part in (parts["bridge"], parts["as"]):
         (part / "client.secret").write_text(client_secret)
+    for part in (parts["mcp"], parts["as"]):
+        (part / "mcp.secret").write_text(mcp_secret)
 
     inside = {name: INSIDE / name for name in ("server.pem", "server.key", "passwords", "acl")}
     listener = mosquitto.Listener(8883, inside["server.pem"], inside["server.key"], "0.0.0.0")  # noqa: S104
@@ -58,13 +60,24 @@ def prepare(folder: Path) -> str:
             "issuer": ISSUER,
             **server,
             "state": "/state",
-            "clients": [{"id": CLIENT, "secret_file": "client.secret"}],
+            "clients": [
+                {"id": CLIENT, "secret_file": "client.secret"},
+                {"id": MCP_CLIENT, "secret_file": "mcp.secret", "resource": RESOURCE},
+            ],
             "resources": [{"uri": RESOURCE, "scopes": SCOPE.split()}],
         },
     )
     _toml(
         parts["mcp"] / "mcp.toml",
-        {"listen": "0.0.0.0:7443", "resource": RESOURCE, **server, "issuer": ISSUER, "ca": "ca.pem", "scopes": SCOPE.split()},
+        {
+            "listen": "0.0.0.0:7443",
+            "resource": RESOURCE,
+            **server,
+            "issuer": ISSUER,
+            "ca": "ca.pem",
+            "scopes": SCOPE.split(),
+            "introspection": {"client_id": MCP_CLIENT, "client_secret_file": "mcp.secret"},
+        },
     )
     _toml(
         parts["bridge"] / "bridge.toml",
