@@ -45,7 +45,7 @@ class Answering:
     """`under_way` until their replies are sealed; `on_room` follows whenever there are fewer of them.
 
     fetch: (name of the server, what fetches it from there; raises Refused). nonce: what a reply tells of its server's. publish:
-    (device, frame).
+    (device, frame). farewell: what a device is sent whose session has ended meanwhile.
     """
 
     def __init__(
@@ -54,12 +54,13 @@ class Answering:
         fetch: Callable[[Wanted, str], tuple[str, Coroutine[Any, Any, Any]]],
         nonce: Callable[[Message], str | None],
         publish: Callable[[str, bytes], None],
+        farewell: Callable[[Live], bytes | None],
         metrics: Metrics,
         tracer: Tracer,
         on_room: Callable[[], None],
     ) -> None:
         self._world, self._fetch, self._nonce, self._publish = world, fetch, nonce, publish
-        self._metrics, self._tracer, self._on_room = metrics, tracer, on_room
+        self._farewell, self._metrics, self._tracer, self._on_room = farewell, metrics, tracer, on_room
         self.under_way: set[Request] = set()
         self._fetched, self._told = Turn(self._go_on_with), Turn(self._tell)
 
@@ -168,7 +169,9 @@ class Answering:
 
     def _seal(self, request: Request, now_s: float) -> bytes | None:
         live = request.live
-        if not request.plaintext or live.exchange.closed or live.keyed.over(int(now_s - live.born_s)):
+        if live.exchange.closed:
+            return self._farewell(live)
+        if not request.plaintext or live.keyed.over(int(now_s - live.born_s)):
             return None
         return bytes(live.keyed.seal(request.plaintext, request.entry.answers)[0])
 

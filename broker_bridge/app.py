@@ -107,9 +107,8 @@ class App:
         self._unadmitted: deque[Callable[[], None]] = deque()
         self._metrics = Metrics(self._numbers)
         self._tracer = traces.tracer(settings.operations, self.replica)
-        self._answering = Answering(
-            self._world, self._fetch, self._nonce, self._publish, self._metrics, self._tracer, self._admit
-        )
+        ways = (self._fetch, self._nonce, self._publish, self._devices.farewell)
+        self._answering = Answering(self._world, *ways, self._metrics, self._tracer, self._admit)
         self._service_manager = ServiceManager()
 
     async def run(self) -> None:

@@ -87,7 +87,7 @@ class _Speaker:
         self.hinted_s = float("-inf")
 
 
-class _Who(NamedTuple):
+class Who(NamedTuple):
     """`known`: as the registry has it, or None. `speaker`: all that it does not know are one."""
 
     device: str
@@ -181,7 +181,7 @@ class Devices:
             return live.device, REFUSAL
         return Opened(live, message, sha256(plain.plaintext).digest(), plain.answers)
 
-    def who(self, topic: str) -> "_Who | None":
+    def who(self, topic: str) -> Who | None:
         """Who says something by this topic, within what they may say; None where nobody does."""
         self.counts["frames"] += 1
         parsed = parse(topic)
@@ -194,7 +194,7 @@ class Devices:
             speaker = self._speakers[device] = _Speaker(device)
         if not self._frames.take(speaker.name):
             return self._drop("flood")
-        return _Who(device, kind, known, speaker)
+        return Who(device, kind, known, speaker)
 
     def sweep(self, now_s: float) -> None:
         """Ends what is too old; call it about once a second."""
@@ -225,12 +225,21 @@ class Devices:
         """Ends handshakes and sessions of those of `devices` that may not speak any more."""
         for device in devices:
             known = self._registry.get(device)
-            publics = {key.public for key in known.keys} if known is not None else set[bytes]()
+            publics = self._publics(device)
             pending, live = self._pending.get(device), self._confirmed.get(device)
             if pending is not None and (known is None or (pending.live is not None and pending.live.public not in publics)):
                 self._discard(device)
             if live is not None and live.public not in publics:
                 self._end(live, "revoked")
+
+    def farewell(self, live: Live) -> bytes | None:
+        """What a device hears whose session ended under its request: that it is over, where it may not speak any more. Else
+        nothing: it has another session by now, or the frame that ended this one was answered."""
+        return None if live.public in self._publics(live.device) else REFUSAL
+
+    def _publics(self, device: str) -> set[bytes]:
+        known = self._registry.get(device)
+        return {key.public for key in known.keys} if known is not None else set()
 
     def _message_1(self, device: str, message_1: bytes, speaker: _Speaker, now_s: float) -> tuple[str, bytes] | None:
         pending = self._pending.get(device)

@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 class Tracer(Protocol):
-    """What app.py tells."""
+    """What answering.py tells."""
 
     def begun(self, step: str, request_id: str, device: str) -> object:
         """The span of a request, from now on."""

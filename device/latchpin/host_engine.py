@@ -1,16 +1,13 @@
 """C speed on CPython behind the names that `crypto/` gives: `cryptography`.
 
 Not for boards: it is left out of package.json, of manifest.py and of the .mpy budget. Both paths face the same vectors
-and each other. `ssl` is here, and only here, because CPython has no `tls`. CBOR has no second engine: `cbor2` made strict
-takes as long as the decoder of the contract itself.
+and each other. Not for TLS: host_sim/cpython_tls.py. CBOR has no second engine: `cbor2` made strict takes as long as the
+decoder of the contract itself.
 """
 
 import asyncio
 import contextlib
-import hashlib
 import hmac as _hmac
-import socket
-import ssl
 import time
 from collections.abc import Callable
 
@@ -132,79 +129,11 @@ _ENGINES = {
 }
 
 
-_TOO_YOUNG = "the certificate is not valid yet, or the clock is behind: a pin would help, it needs no clock"
+def tls():
+    """What stands for adapters/tls_stream.py: no part of the device, and imported by whoever opens a connection alone."""
+    import host_sim.cpython_tls as cpython_tls
 
-
-class LinkError(OSError):
-    """The counterpart of the one in adapters/stream.py."""
-
-    def __init__(self, code: str, text: str, reason: int | None = None):
-        super().__init__(code, text)
-        self.code = code
-        self.text = text
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.text}" + ("" if self.reason is None else f" (0x{self.reason:02x})")
-
-
-def pins(pin: str) -> list[bytes]:
-    """The counterpart of the one in adapters/tls_stream.py."""
-    found = [bytes.fromhex(part) for part in pin.split()]
-    if any(len(digest) != 32 for digest in found):
-        raise ValueError("pin: 64 hex digits, please")
-    return found
-
-
-def tls_context(pin: str | None = None, ca: str | None = None) -> tuple[ssl.SSLContext, list[bytes]]:
-    """The counterpart of the one in adapters/tls_stream.py; what it returns is for `open_tls` alone."""
-    if not (pin or ca):
-        raise ValueError("neither pin nor ca")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made = context, pins(pin) if pin else []
-    if ca:
-        require_ca(made, ca)
-    else:
-        # Not unverified: open_tls compares the leaf with the pin before it writes a byte.
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return made
-
-
-def require_ca(made: tuple[ssl.SSLContext, list[bytes]], ca: str) -> None:
-    """The counterpart of the one in adapters/tls_stream.py."""
-    context = made[0]
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.check_hostname = True
-    with open(ca, "rb") as file:
-        context.load_verify_locations(cadata=file.read())
-
-
-async def open_tls(host: str, port: int, server_name: str, context, first: bytes, timeout_s: int):
-    """The counterpart of the one in adapters/tls_stream.py."""
-    context, wanted = context
-    try:
-        reader, writer = await asyncio.wait_for(
-            asyncio.open_connection(host, port, ssl=context, server_hostname=server_name, ssl_shutdown_timeout=2), timeout_s
-        )
-    except TimeoutError:
-        raise LinkError("timeout", f"no connection within {timeout_s} s") from None
-    except ssl.SSLError as error:
-        text = getattr(error, "verify_message", "") or error.reason or "handshake"
-        raise LinkError("tls", _TOO_YOUNG if "not yet valid" in text else text) from None
-    except socket.gaierror:
-        raise LinkError("dns", "no address for this host name") from None
-    except ConnectionResetError:
-        raise LinkError("tls", "closed during the handshake") from None
-    except OSError as error:
-        raise LinkError("tcp", error.strerror or "no connection") from None
-    leaf = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    if wanted and (leaf is None or hashlib.sha256(leaf).digest() not in wanted):
-        writer.transport.abort()
-        raise LinkError("tls", "not the pinned certificate")
-    writer.write(first)
-    await writer.drain()
-    return reader, writer
+    return cpython_tls
 
 
 async def read_some(stream, most: int) -> bytes:

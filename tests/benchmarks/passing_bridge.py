@@ -60,7 +60,7 @@ class Unopened(App):
 
     def __init__(self, configured: settings.Settings, announce: Callable[[str], None]) -> None:
         super().__init__(configured, announce)
-        ways = (self._fetch, self._nonce, self._publish)
+        ways = (self._fetch, self._nonce, self._publish, self._devices.farewell)
         self._answering = Passing(self._world, *ways, self._metrics, self._tracer, self._admit)
 
     def _take(self, frames: list[Arrived]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from broker_bridge import logs, traces
 from broker_bridge.answering import Answering, Wanted
+from broker_bridge.devices import REFUSAL
 from broker_bridge.exchange import Discovered
 from broker_bridge.life import Turn
 from broker_bridge.oauth_api import AuthorizationServerMetadata
@@ -48,7 +49,8 @@ class Desk:
         self.rooms: list[int] = []
         metrics = Metrics(lambda: ())
         publish = lambda device, frame: self.published.append((device, frame))  # noqa: E731
-        self.answering = Answering(WORLD, self.fetch, lambda _: "nonce", publish, metrics, Faulty(), self.on_room)
+        ways = (self.fetch, lambda _: "nonce", publish, house.devices.farewell)
+        self.answering = Answering(WORLD, *ways, metrics, Faulty(), self.on_room)
 
     def on_room(self) -> None:
         self.rooms.append(len(self.answering.under_way))
@@ -118,6 +120,18 @@ def test_a_session_that_ends_before_its_answer_is_sealed_hears_nothing_and_the_o
         return desk.heard(stays[0], stays[2])
 
     assert asyncio.run(two()) == "OFFER"
+
+
+def test_a_device_that_is_revoked_under_its_request_hears_that_it_is_over(desk: Desk):
+    async def revoked() -> str:
+        talk, _, _ = desk.ask(desk.house.confirmed())
+        desk.house.registry.revoke(talk.identity.device)
+        desk.house.devices.follow((talk.identity.device,))
+        await desk.settle()
+        return talk.identity.device
+
+    device = asyncio.run(revoked())
+    assert desk.published == [(device, REFUSAL)]
 
 
 def test_what_is_cancelled_while_it_is_fetched_is_under_way_no_more(desk: Desk):

@@ -5,26 +5,27 @@ Not for opening it: that is tls_stream.py, which leaves the heap afterwards.
 
 from latchpin import runtime
 
+
+class LinkError(OSError):
+    """There is no connection, or it is no more.
+
+    code: "dns", "tcp", "tls", "refused", "timeout", "closed" or "protocol", and no other; text: for a log, quotes nothing
+    that came over the network; reason: the MQTT 5 reason code where the broker gave one, else None.
+    """
+
+    def __init__(self, code: str, text: str, reason: int | None = None):
+        super().__init__(code, text)
+        self.code = code
+        self.text = text
+        self.reason = reason
+
+    def __str__(self):
+        return self.code + ": " + self.text + ("" if self.reason is None else " (0x%02x)" % self.reason)
+
+
 if runtime.host_engine:
-    LinkError = runtime.host_engine.LinkError
     close_stream = runtime.host_engine.close_stream
 else:
-
-    class LinkError(OSError):
-        """There is no connection, or it is no more.
-
-        code: "dns", "tcp", "tls", "refused", "timeout", "closed" or "protocol", and no other; text: for a log, quotes nothing
-        that came over the network; reason: the MQTT 5 reason code where the broker gave one, else None.
-        """
-
-        def __init__(self, code: str, text: str, reason: int | None = None):
-            super().__init__(code, text)
-            self.code = code
-            self.text = text
-            self.reason = reason
-
-        def __str__(self):
-            return self.code + ": " + self.text + ("" if self.reason is None else " (0x%02x)" % self.reason)
 
     def pin_check(wanted: list[bytes]):
         """A verify_callback that lets only those leaf certificates pass (SHA-256). It stands here because a context keeps it,

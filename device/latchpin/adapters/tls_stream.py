@@ -91,7 +91,5 @@ if runtime.MICROPYTHON:
                 raw.close()  # a failed handshake has cut the one from the other
 
 else:
-    pins = runtime.host_engine.pins
-    tls_context = runtime.host_engine.tls_context
-    require_ca = runtime.host_engine.require_ca
-    open_tls = runtime.host_engine.open_tls
+    _host = runtime.host_engine.tls()
+    pins, tls_context, require_ca, open_tls = _host.pins, _host.tls_context, _host.require_ca, _host.open_tls
